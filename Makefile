@@ -1,0 +1,57 @@
+# Two commands do everything on a machine with Python 3.11 or newer, its venv module and make:
+#
+#   make run     install into .venv, then run all lessons on the drawn sample; leaves report/
+#   make test    install into .venv, then run every notebook and test
+#
+# `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
+# One run's settings: ARCH, SIZE, BS, EPOCHS (see nbs/parts/settings.ipynb). The folder: REPORT.
+
+PYTHON ?= python3
+DATA   ?= sample
+REPORT ?= report
+BIN    := .venv/bin
+
+# An empty variable counts as not set.
+export ASL_SIGNS_ARCH   := $(or $(ARCH),$(ASL_SIGNS_ARCH))
+export ASL_SIGNS_SIZE   := $(or $(SIZE),$(ASL_SIGNS_SIZE))
+export ASL_SIGNS_BS     := $(or $(BS),$(ASL_SIGNS_BS))
+export ASL_SIGNS_EPOCHS := $(or $(EPOCHS),$(ASL_SIGNS_EPOCHS))
+
+.PHONY: help run test lab install prepare clean
+
+help:
+	@sed -n '/^# Two/,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo "make lab      open the lessons in JupyterLab (with DATA, as above)"
+	@echo "make prepare  after editing notebooks: modules, fresh outputs, README"
+	@echo "make clean    remove .venv and report/"
+
+run: .venv/installed
+	@echo "Running the lessons on: $(DATA)"
+	@$(BIN)/python -m asl_signs.lessons run --data "$(DATA)" --report "$(REPORT)"
+
+test: .venv/installed
+	@$(BIN)/python tests/everything.py
+
+lab: .venv/installed
+	@ASL_SIGNS_DATA="$$($(BIN)/python -c 'import sys; from asl_signs.lessons import absolute; print(absolute(sys.argv[1]))' "$(DATA)")" $(BIN)/jupyter lab --notebook-dir nbs
+
+install: .venv/installed
+
+# Installed again only when what is to be installed has changed.
+.venv/installed: settings.ini setup.py pyproject.toml
+	@echo "Installing into .venv (a few minutes the first time; torch is large)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asl_signs needs Python 3.11 or newer, and $(PYTHON) is older. Name a newer one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# The order matters: modules come from the notebooks, outputs from the modules, the README from the outputs.
+prepare: .venv/installed
+	$(BIN)/python -m asl_signs.lessons stamp
+	$(BIN)/nbdev-export
+	$(BIN)/python -m asl_signs.lessons refresh
+	$(BIN)/nbdev-clean
+	$(BIN)/python -m asl_signs.lessons readme
+
+clean:
+	rm -rf .venv $(REPORT)
