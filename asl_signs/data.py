@@ -7,31 +7,32 @@ Docs: https://asl-signs.github.io/asl_signs/data.html.md"""
 # %% auto #0
 __all__ = ['get_data', 'get_block', 'get_dls', 'steps_per_epoch']
 
-# %% ../nbs/00_data.ipynb #c0023bb7
+# %% ../nbs/00_data.ipynb #dd5cda2c
 import os
 from pathlib import Path
-from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, RandomSplitter, Resize,
-                               aug_transforms, get_image_files, parent_label)
+from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, RandomSplitter,
+                               Resize, aug_transforms, get_image_files, parent_label)
 from .files import SETS, DataError, SignData, all_pictures, check, sort_pictures
 from .kaggle import DATASETS, fetch
 from .sample import get_sample
 from .settings import Settings, get_settings
 from .signs import SIGNS
 
-# %% ../nbs/00_data.ipynb #78f15afb
-def get_data(source=None, # 'sample', 'kaggle', or folders (a list, or separated as in PATH); None: `ASL_SIGNS_DATA`, or else Kaggle
-             sets=SETS    # the sets that must be there
+# %% ../nbs/00_data.ipynb #cd978352
+def get_data(source=None,  # 'sample', 'kaggle', or folders: a list, or separated as in PATH
+             sets=SETS     # the sets that must be there
             ) -> SignData: # three lists of pictures, checked; DataError if they cannot be used
-    "Find the pictures, sort them into the film and the two test sets, and make sure that they can be used"
-    source = source or os.environ.get('ASL_SIGNS_DATA') or ('sample' if os.environ.get('IN_TEST') else 'kaggle')
-    folders = _folders(source)
+    "Find the pictures of both archives, sort them into three sets, and make sure that they can be used"
+    source = source or os.environ.get('ASL_SIGNS_DATA') or _usual()
+    folders, drawn = _folders(source), source == 'sample'
     files = [file for folder in folders for file in all_pictures(folder)]
-    drawn = source == 'sample'
     return check(sort_pictures(files, 'the drawn sample' if drawn else ', '.join(map(str, folders)), drawn), sets)
+
+def _usual(): return 'sample' if os.environ.get('IN_TEST') else 'kaggle' # tests never download
 
 def _folders(source):
     if source == 'sample': return [get_sample()]
-    if source == 'kaggle': return [fetch(slug) for slug in DATASETS]
+    if source == 'kaggle': return [fetch(dataset) for dataset in DATASETS]
     if isinstance(source, (str, Path)): source = str(source).split(os.pathsep)
     return [Path(folder).expanduser().resolve() for folder in source]
 

@@ -28,7 +28,7 @@ def find_dataset(slug:str     # 'owner/name' on Kaggle
     candidates = (place.glob(pattern) for place in places() for pattern in (name, f'*/{name}', f'*/*/{name}'))
     return next((folder for found in candidates for folder in sorted(found) if folder.is_dir()), None)
 
-# %% ../nbs/parts/kaggle.ipynb #ce135002
+# %% ../nbs/parts/kaggle.ipynb #97b793d8
 def fetch(slug:str   # 'owner/name' on Kaggle
          ) -> Path:  # the folder with the archive
     "The folder of a data set: found on this machine, or else fetched from Kaggle into the cache"
@@ -44,6 +44,7 @@ def _download(slug, folder):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or not any(folder.glob('*.zip')):
         said = (done.stdout.strip().splitlines() or ['nothing'])[-1]
-        raise DataError(f'Kaggle\'s client could not fetch {slug}. It said: {said} Check the network; if Kaggle asks for an account, '
-                        f'put a token into the variable KAGGLE_API_TOKEN; or download https://www.kaggle.com/datasets/{slug} '
-                        f'in a browser and set ASL_SIGNS_DATA to the folder it is in.')
+        raise DataError(
+            f'Kaggle\'s client could not fetch {slug}. It said: {said} Check the network; if Kaggle asks for an '
+            f'account, put a token into the variable KAGGLE_API_TOKEN; or download '
+            f'https://www.kaggle.com/datasets/{slug} in a browser and set ASL_SIGNS_DATA to the folder it is in.')

@@ -7,8 +7,9 @@ Docs: https://asl-signs.github.io/asl_signs/robust.html.md"""
 # %% auto #0
 __all__ = ['merged_files', 'get_merged_dls', 'get_merged_learner']
 
-# %% ../nbs/03_robust.ipynb #1630d7ae
-from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Learner, RandomSplitter, Resize, aug_transforms, set_seed)
+# %% ../nbs/03_robust.ipynb #6d77d03a
+from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Learner, RandomSplitter,
+                               Resize, aug_transforms, set_seed)
 from .files import SignData
 from .settings import Settings, get_settings
 from .signs import SIGNS, set_of, sign_of

@@ -28,7 +28,7 @@ class Settings:
 # %% ../nbs/parts/settings.ipynb #3181d714
 SAMPLE = dict(arch='tf_efficientnet_lite0', bs=32) # what differs on the drawn sample
 
-# %% ../nbs/parts/settings.ipynb #8df76baf
+# %% ../nbs/parts/settings.ipynb #37a2fed8
 def from_environment() -> dict: # field name -> value, for the fields whose variable is set
     "The settings that variables like `ASL_SIGNS_EPOCHS` override; ValueError if one cannot be read"
     return {f.name: _read(f'ASL_SIGNS_{f.name.upper()}', f.type) for f in fields(Settings)
@@ -38,7 +38,9 @@ def _read(variable, kind):
     text = os.environ[variable]
     if kind is bool: return text.lower() not in ('0', 'no', 'false')
     try: return kind(text)
-    except ValueError: raise ValueError(f'{variable}={text!r} should be {"a whole number" if kind is int else "a number"}.') from None
+    except ValueError: raise ValueError(f'{variable}={text!r} should be {_NUMBERS[kind]}.') from None
+
+_NUMBERS = {int: 'a whole number', float: 'a number'}
 
 # %% ../nbs/parts/settings.ipynb #2e50a7df
 def get_settings(data=None,   # what `get_data` returned; None: the original's values, whatever the data

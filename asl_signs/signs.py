@@ -23,14 +23,14 @@ def named_sign(file:str|Path # a picture
     named = _TEST_NAME.fullmatch(Path(file).stem)
     return named['sign'] if named else None
 
-# %% ../nbs/parts/signs.ipynb #6be0a52c
+# %% ../nbs/parts/signs.ipynb #f1c69fac
 def sign_of(file:str|Path # a picture
            ) -> str:      # one of `SIGNS`; ValueError if neither name nor folder is one
     "The sign that a picture shows"
     sign = named_sign(file) or Path(file).parent.name
     if sign not in SIGNS:
-        raise ValueError(f'{file}: no sign can be read from this name. It should lie in a folder named after '
-                         f'its sign (A to Z, del, nothing, space) or be called like A_test.jpg or del0002_test.jpg.')
+        raise ValueError(f'{file}: no sign can be read from this name. It should lie in a folder named after its '
+                         f'sign (A to Z, del, nothing, space) or be called like A_test.jpg or del0002_test.jpg.')
     return sign
 
 # %% ../nbs/parts/signs.ipynb #a69f96d2

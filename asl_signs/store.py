@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-# %% ../nbs/parts/store.ipynb #efd2ba38
+# %% ../nbs/parts/store.ipynb #cb510377
 def cache_dir() -> Path: # a folder; it need not exist yet
     "Where what can be made again is kept: `ASL_SIGNS_CACHE`, or the system's place for caches"
-    return Path(os.environ.get('ASL_SIGNS_CACHE') or user_cache_path('asl_signs', appauthor=False)).expanduser()
+    usual = user_cache_path('asl_signs', appauthor=False)
+    return Path(os.environ.get('ASL_SIGNS_CACHE') or usual).expanduser()
 
 # %% ../nbs/parts/store.ipynb #43509c7a
 def out_dir() -> Path: # a folder; it need not exist yet
@@ -46,31 +47,31 @@ def turn(path:str|Path # what the lock is for
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.with_name(f'.{path.name}.lock'))
 
-# %% ../nbs/parts/store.ipynb #d0c77619
+# %% ../nbs/parts/store.ipynb #0c82482d
 def fingerprint(files,        # pictures, in any order
                 *more         # anything else that matters and has a `repr`
                ) -> str:      # 16 hexadecimal digits
     "A name for this set of files, by their folders, names and sizes"
     digest = hashlib.sha256(repr(more).encode())
-    for file in sorted(Path(f) for f in files): digest.update(f'{file.parent.name}/{file.name} {file.stat().st_size}\n'.encode())
+    for file in sorted(map(Path, files)):
+        digest.update(f'{file.parent.name}/{file.name} {file.stat().st_size}\n'.encode())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/parts/store.ipynb #460e3982
-def record(name:str,    # what was measured, e.g. 'second test set'
-           value:float, # the figure
-           **facts      # what it was measured on: `pictures=870`, `arch='resnet18'`, …
-          ) -> float:   # the figure again
-    "Write one figure into `metrics.json` in the output folder"
+# %% ../nbs/parts/store.ipynb #be477757
+def record(name:str,     # what was measured, e.g. 'second test set'
+           value:float,  # the accuracy, from 0 to 1
+           **facts       # what it was measured on: `pictures=870`, `arch='resnet18'`, …
+          ) -> float:    # the accuracy again
+    "Write one accuracy into `metrics.json` in the output folder"
     path = out_dir()/'metrics.json'
     with turn(path):
-        metrics = recorded(path)
-        metrics[name] = dict(value=value, **facts)
-        with whole(path) as part: part.write_text(json.dumps(metrics, indent=1)+'\n')
+        accuracies = recorded(path) | {name: dict(value=value, **facts)}
+        with whole(path) as part: part.write_text(json.dumps(dict(accuracies=accuracies), indent=1)+'\n')
     return value
 
-# %% ../nbs/parts/store.ipynb #8d39d072
+# %% ../nbs/parts/store.ipynb #b342eb73
 def recorded(path:str|Path|None=None # a metrics file; by default the output folder's
             ) -> dict:               # name -> {'value': figure, …}; empty if nothing was recorded yet
-    "The figures recorded so far"
+    "The accuracies recorded so far"
     path = Path(path or out_dir()/'metrics.json')
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text())['accuracies'] if path.exists() else {}

