@@ -36,9 +36,9 @@ def _folders(source):
     if isinstance(source, (str, Path)): source = str(source).split(os.pathsep)
     return [Path(folder).expanduser().resolve() for folder in source]
 
-# %% ../nbs/00_data.ipynb #2518a2a9
+# %% ../nbs/00_data.ipynb #164ac9d2
 def get_block(settings:Settings # picture size, share for validation, seed
-             ) -> DataBlock:
+             ) -> DataBlock:      # to be given a folder
     "What a training example is: the original experiment's, word for word"
     return DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=SIGNS)),
@@ -55,9 +55,9 @@ def get_dls(data:SignData,     # what `get_data` returned
     "The film in batches of the size asked for"
     return get_block(settings).dataloaders(data.path, bs=settings.bs)
 
-# %% ../nbs/00_data.ipynb #3ae67eed
+# %% ../nbs/00_data.ipynb #f6eed356
 def steps_per_epoch(pictures:int,     # in the whole film
                     settings:Settings # batch size and share for validation
-                   ) -> int:
+                   ) -> int:          # steps
     "How many batches one pass over the training pictures takes"
     return (pictures - int(settings.valid_pct*pictures))//settings.bs

@@ -77,8 +77,9 @@ KNUCKLES = dict(index=(.30, .96, 0), middle=(.09, 1, 0), ring=(-.12, .96, 0), pi
 PHALANGES = dict(index=(.47, .29, .22), middle=(.52, .33, .23), ring=(.48, .31, .22), pinky=(.37, .23, .20))
 THUMB_BASE, THUMB_BONES = (.26, .20, .10), (.44, .34, .27)
 
-# %% ../nbs/parts/drawing.ipynb #f3b2d7b7
-def unit(vector) -> np.ndarray: # the same direction, of length 1
+# %% ../nbs/parts/drawing.ipynb #f1f6b5f5
+def unit(vector         # of any length but 0
+        ) -> np.ndarray: # the same direction, of length 1
     "A vector of length 1"
     return np.asarray(vector, float)/np.linalg.norm(vector)
 
@@ -94,12 +95,12 @@ def finger_joints(finger:str, # one of `FINGERS`
     steps = np.array(directions)*np.array(PHALANGES[finger])[:, None]*length
     return np.cumsum([KNUCKLES[finger], *steps], axis=0)
 
-# %% ../nbs/parts/drawing.ipynb #9a5b96a7
+# %% ../nbs/parts/drawing.ipynb #e981fcf6
 def reach(base,     # (3,) where the chain is fixed
           lengths,  # of its bones
           goal,     # (3,) where its end should come to lie
           outwards=(.35, 0, .1), # (3,) to which side it bulges
-          rounds:int=10
+          rounds:int=10 # of pulling; more bring it nearer
          ) -> np.ndarray: # (bones + 1, 3); its end is as near to the goal as it can be
     "A chain of bones from `base` to `goal`, by FABRIK"
     start = unit(np.subtract(goal, base) + outwards)
@@ -183,11 +184,13 @@ def bones(girth:float=1 # of the fingers, beside the usual
             (1, 5, .17, .14), (1, 9, .18, .15), (1, 13, .17, .15)]
     return [(a, b, ra*girth, rb*girth) for a, b, ra, rb in chain] + palm + [(0, 21, .21, .30)]
 
-# %% ../nbs/parts/drawing.ipynb #35655279
+# %% ../nbs/parts/drawing.ipynb #42c038a6
 def paint_bone(depth:np.ndarray,   # (side, side) heights so far, changed in place
                surface:np.ndarray, # (side, side, 3) directions so far, changed in place
-               a, b,               # (3,) ends of the bone, in pixels
-               ra:float, rb:float  # radii there, in pixels
+               a,                  # (3,) one end of the bone, in pixels
+               b,                  # (3,) its other end
+               ra:float,           # radius at a, in pixels
+               rb:float            # radius at b
               ):
     "Paint one bone where it is nearer than what was there before"
     side, (bx, by, bz) = len(depth), np.subtract(b, a)
@@ -231,9 +234,9 @@ def finish(picture:np.ndarray, # (2n, 2n, 3) floats from 0 to 255
     noise = 0 if rng is None else rng.normal(0, 3, small.shape)
     return Image.fromarray(np.uint8(np.clip(small + noise, 0, 255)))
 
-# %% ../nbs/parts/drawing.ipynb #ddcd19b7
+# %% ../nbs/parts/drawing.ipynb #ac749575
 def contact_sheet(pictures:dict,    # title -> PIL image
-                  columns:int=10,
+                  columns:int=10, # pictures in a row
                   caption:str='drawn stand-ins, not for learning to sign' # below the sheet
                  ):                 # a matplotlib figure
     "All pictures on one sheet, with their titles"

@@ -9,23 +9,22 @@ __all__ = ['ENDINGS', 'ARCHIVE', 'SETS', 'is_picture', 'pictures_in', 'DataError
            'all_pictures', 'SignData', 'set_aside_copies', 'sort_pictures', 'absent_signs', 'unreadable',
            'check_readable', 'check']
 
-# %% ../nbs/parts/files.ipynb #c957ff83
+# %% ../nbs/parts/files.ipynb #e1aa92ce
 import mimetypes, os, shutil, zipfile, zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from warnings import warn
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
 from .signs import SIGNS, set_of, sign_of
 from .store import cache_dir, fingerprint, turn, whole
 
-# %% ../nbs/parts/files.ipynb #784b1f94
+# %% ../nbs/parts/files.ipynb #b776730c
 ENDINGS = {ending for ending, kind in mimetypes.types_map.items() if kind.startswith('image/')}
 
 def is_picture(file:PurePosixPath|Path # a file's name; it need not exist
-              ) -> bool:
+              ) -> bool:               # False for what is none
     "Is this a picture by its name, and not a hidden file?"
     return file.suffix.lower() in ENDINGS and not file.name.startswith('.') and '__MACOSX' not in file.parts
 
@@ -100,7 +99,7 @@ def _new_in(archive, known):
     inside = {_short(PurePosixPath(m.filename)) for m in members(archive)}
     return [] if inside <= known else pictures_in(unpack(archive))
 
-# %% ../nbs/parts/files.ipynb #ae2b436f
+# %% ../nbs/parts/files.ipynb #0e60c571
 @dataclass
 class SignData:
     "The pictures of both archives, sorted"
@@ -110,6 +109,7 @@ class SignData:
     source:str       # where they came from
     drawn:bool=False # is it the drawn sample?
     copies:list=field(default_factory=list) # second copies of pictures, set aside
+    remarks:list=field(default_factory=list) # sentences about what is not as it might be
 
     @cached_property
     def path(self) -> Path:
@@ -128,8 +128,9 @@ class SignData:
 
     def __repr__(self):
         note = f' ({self.note})' if self.note else ''
-        return (f'{len(self.train)} training pictures, {len(self.small_test)} in the small test set, '
-                f'{len(self.second_test)} in the second, from {self.source}{note}')
+        found = (f'{len(self.train)} training pictures, {len(self.small_test)} in the small test set, '
+                 f'{len(self.second_test)} in the second, from {self.source}{note}')
+        return '. '.join([found, *self.remarks])
 
 # %% ../nbs/parts/files.ipynb #0e06c4a5
 def set_aside_copies(files    # pictures
@@ -139,11 +140,11 @@ def set_aside_copies(files    # pictures
     for file in sorted(files, key=lambda f: (len(f.parts), f)): first.setdefault(_short(file), file)
     return sorted(first.values()), sorted(set(files) - set(first.values()))
 
-# %% ../nbs/parts/files.ipynb #0d6ccf83
+# %% ../nbs/parts/files.ipynb #60d31ed3
 def sort_pictures(files,       # pictures of any of the sets
                   source:str,  # where they came from
                   drawn:bool=False # is it the drawn sample?
-                 ) -> SignData:
+                 ) -> SignData:    # as yet unchecked
     "Sort pictures into the three sets; DataError if there are two films"
     sets = {name: [f for f in files if set_of(f) == name] for name in ('train', 'small_test', 'second_test')}
     films = sorted({str(f.parent.parent) for f in sets['train']})
@@ -152,21 +153,21 @@ def sort_pictures(files,       # pictures of any of the sets
     sets['second_test'], copies = set_aside_copies(sets['second_test'])
     return SignData(**sets, source=source, drawn=drawn, copies=copies)
 
-# %% ../nbs/parts/files.ipynb #c3686a31
+# %% ../nbs/parts/files.ipynb #6ab26e53
 ARCHIVE = dict(train='grassknoted/asl-alphabet', small_test='grassknoted/asl-alphabet', # where a set is from
                second_test='danrasband/asl-alphabet-test')
 
-def absent_signs(data:SignData,
+def absent_signs(data:SignData, # sorted pictures
                  name:str       # 'train', 'small_test' or 'second_test'
                 ) -> str:       # a sentence about them, or '' if there are none
     "Which signs a set lacks; DataError if it lacks more than half"
     shown = {sign_of(f) for f in getattr(data, name)} | ({'del'} if name == 'small_test' else set()) # it never has one
     absent = [sign for sign in SIGNS if sign not in shown]
-    told = f'{data.source}: the set {name} has no pictures of {len(absent)} of the 29 signs ({", ".join(absent)}).'
+    told = f'In {data.source}, the set {name} lacks {len(absent)} of the 29 signs ({", ".join(absent)}).'
     if len(absent) > len(SIGNS)/2:
         raise DataError(f'{told} It needs {ARCHIVE[name]} from Kaggle, or what that unpacks to; if a download was cut '
                         f'off, delete it and fetch it again.')
-    return f'{told} They can be neither learnt nor tested; {ARCHIVE[name]} on Kaggle has all.' if absent else ''
+    return f'{told} {ARCHIVE[name]} on Kaggle has all of them.' if absent else ''
 
 # %% ../nbs/parts/files.ipynb #21876979
 def unreadable(file:Path   # a picture
@@ -188,14 +189,13 @@ def check_readable(files # pictures
                             f'{" and others" if bad[3:] else ""}. Delete or replace them, or fetch the archive again.')
     with whole(marker) as part: part.touch()
 
-# %% ../nbs/parts/files.ipynb #49db222d
+# %% ../nbs/parts/files.ipynb #af31e6f3
 SETS = 'train', 'small_test', 'second_test'
 
-def check(data:SignData,
+def check(data:SignData, # sorted pictures
           sets=SETS     # the sets that are needed
          ) -> SignData: # the same, if it is fit to use
     "Refuse pictures that cannot be trained on or tested with; DataError says which, and what to do"
-    for name in sets:
-        if told := absent_signs(data, name): warn(told, stacklevel=2)
+    data.remarks = [told for name in sets if (told := absent_signs(data, name))]
     check_readable([f for name in sets for f in getattr(data, name)])
     return data

@@ -13,22 +13,22 @@ from pathlib import Path
 from .files import DataError
 from .store import cache_dir, turn, whole
 
-# %% ../nbs/parts/kaggle.ipynb #08bad71a
-DATASETS = 'grassknoted/asl-alphabet', 'danrasband/asl-alphabet-test'
+# %% ../nbs/parts/kaggle.ipynb #daaa1bf2
+DATASETS = {'grassknoted/asl-alphabet': 1.03, 'danrasband/asl-alphabet-test': .02} # name -> GB to fetch
 
-# %% ../nbs/parts/kaggle.ipynb #ea0839d8
+# %% ../nbs/parts/kaggle.ipynb #1c1367d6
 def places() -> list: # folders, of which some may exist
     "Where a data set may lie already"
     return [Path('/kaggle/input'), Path('~/.cache/kagglehub/datasets').expanduser(), cache_dir()/'kaggle']
 
 def find_dataset(slug:str     # 'owner/name' on Kaggle
-                ) -> Path|None:
+                ) -> Path|None: # None: not here
     "The folder of a data set that is on this machine already"
     name = slug.split('/')[1]
     candidates = (place.glob(pattern) for place in places() for pattern in (name, f'*/{name}', f'*/*/{name}'))
     return next((folder for found in candidates for folder in sorted(found) if folder.is_dir()), None)
 
-# %% ../nbs/parts/kaggle.ipynb #97b793d8
+# %% ../nbs/parts/kaggle.ipynb #dcc0a968
 def fetch(slug:str   # 'owner/name' on Kaggle
          ) -> Path:  # the folder with the archive
     "The folder of a data set: found on this machine, or else fetched from Kaggle into the cache"
@@ -36,6 +36,7 @@ def fetch(slug:str   # 'owner/name' on Kaggle
     folder = cache_dir()/'kaggle'/slug
     with turn(folder):
         if not folder.exists():
+            print(f'Fetching {slug} ({DATASETS.get(slug, "?")} GB) from Kaggle into {folder}')
             with whole(folder) as part: _download(slug, part)
     return folder
 

@@ -34,7 +34,7 @@ def told(message:dict # from a Jupyter kernel
     html = message.get('content', {}).get('data', {}).get('text/html', '')
     return ', '.join(f'{percent}% of {total}' for percent, total in re.findall(r'(\d+)\.\d\d% \[\d+/(\d+)', html))
 
-# %% ../nbs/parts/lessons.ipynb #4963abcd
+# %% ../nbs/parts/lessons.ipynb #90c59fee
 class Visible(NotebookClient):
     "A notebook client with a line of progress: cells done, the section, and how far training is"
     def watch(self, bar # tqdm's
@@ -49,7 +49,11 @@ class Visible(NotebookClient):
         self.bar.set_description_str(self.section, refresh=False)
         self.bar.update(cell_index - self.bar.n)
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self,
+                        msg:dict,      # from the kernel
+                        cell,          # the cell it belongs to
+                        cell_index:int # its place
+                       ):              # whatever the client makes of it
         "What the client does with each message, and a look at it"
         if progress := told(msg): self.bar.set_description_str(f'{self.section}: {progress}')
         return super().process_message(msg, cell, cell_index)
@@ -136,13 +140,14 @@ def index_page(metrics:dict, # what `metrics.json` holds
                 files=sorted(f.name for f in to.iterdir() if f.suffix in ('.json', '.pkl')),
                 figures=sorted(f.name for f in (to/'figures').iterdir()))
 
-# %% ../nbs/parts/lessons.ipynb #2776c4c1
+# %% ../nbs/parts/lessons.ipynb #be6b115d
 def check_first(source:str # as for `get_data`
                ):          # (data, settings); DataError or LessonError if the lessons would fail
     "Make sure, before any time is spent, that the lessons have what they need"
     from asl_signs.data import get_data, get_dls
     from asl_signs.settings import get_settings
-    from asl_signs.training import WeightsError, new_learner
+    from asl_signs.backbones import WeightsError
+    from asl_signs.training import new_learner
     data = get_data(source)
     settings = get_settings(data)
     try: new_learner(get_dls(data, settings), settings)
@@ -199,7 +204,7 @@ def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PAT
         replace_folder(part, to)
     return metrics
 
-# %% ../nbs/parts/lessons.ipynb #d3fa7730
+# %% ../nbs/parts/lessons.ipynb #329d1273
 def shrink(png:str    # base64
           ) -> str:   # base64
     "A PNG with at most 256 colours"
@@ -209,7 +214,7 @@ def shrink(png:str    # base64
     return b64encode(small.getvalue()).decode()
 
 def is_noise(output # of a notebook's cell
-            ) -> bool:
+            ) -> bool: # True: a reader can do without
     "Is this a library's message, or the remains of a progress bar?"
     html = ''.join(output.get('data', {}).get('text/html', 'text'))
     return output.get('name') == 'stderr' or not re.sub(r'<style>.*?</style>|<[^>]+>|\s', '', html, flags=re.S)
@@ -238,8 +243,9 @@ def stamp_lessons(nbs:Path # the folder of notebooks
         nb = stamp(nbformat.read(path, 4), path.name, address())
         with whole(path) as part: nbformat.write(nb, part)
 
-# %% ../nbs/parts/lessons.ipynb #df14e10d
-def parse(argv) -> argparse.Namespace:
+# %% ../nbs/parts/lessons.ipynb #242134f7
+def parse(argv # a list; None: what was typed
+         ) -> argparse.Namespace: # task, notebooks, data, report, nbs
     "The arguments of the command line"
     parser = argparse.ArgumentParser(prog='python -m asl_signs.lessons', description=
         'run: all lessons, into a report; refresh: new outputs in the notebooks; readme: README.md from index.ipynb; '

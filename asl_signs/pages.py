@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/pages.html.md"""
 
 # %% auto #0
 __all__ = ['HIDDEN', 'STAMPED', 'INSTALL', 'ForReaders', 'convert', 'fill', 'title_of', 'summary_of', 'page', 'figures', 'readme',
-           'write_readme', 'address', 'badges', 'stamp']
+           'write_readme', 'address', 'badges', 'stamp', 'lesson_table']
 
 # %% ../nbs/parts/pages.ipynb #10a088ad
 import re
@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from pygments.formatters import HtmlFormatter
 from .store import whole
 
-# %% ../nbs/parts/pages.ipynb #b4cfa483
+# %% ../nbs/parts/pages.ipynb #5cca276c
 HIDDEN = r'#\|\s*(hide|default_exp)\b', r'\s*\Z' # patterns of cells to drop
 STAMPED = 'badges', 'install'                   # ids of the cells that `stamp` writes, below
 
@@ -31,11 +31,20 @@ class ForReaders(Preprocessor):
         super().__init__(enabled=True, **kwargs)
         self.link = link # a function from the address in a link to the one it should have
 
-    def preprocess(self, nb, resources):
+    def preprocess(self,
+                   nb,       # a notebook; changed in place
+                   resources # of the exporter
+                  ):         # (notebook, resources)
+        "Drop the cells written for other places, then look at each that remains"
         nb.cells = [cell for cell in nb.cells if cell.get('id') not in STAMPED]
         return super().preprocess(nb, resources)
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(self,
+                        cell,      # changed in place
+                        resources, # of the exporter
+                        index:int  # of the cell
+                       ):          # (cell, resources)
+        "Drop directives from code, rewrite links in text"
         if cell.cell_type == 'markdown':
             cell.source = re.sub(r'(?<=\]\()[^)\s]+', lambda found: self.link(found[0]), cell.source)
         else:
@@ -65,12 +74,14 @@ def fill(template:str,   # name of a file in `nbs/_pages`
     environment = Environment(loader=FileSystemLoader(nbs/'_pages'), autoescape=True)
     return environment.get_template(template).render(day=day, night=night, **values)
 
-# %% ../nbs/parts/pages.ipynb #9797f97c
-def title_of(nb) -> str: # without its `#`
+# %% ../nbs/parts/pages.ipynb #f7040e90
+def title_of(nb      # a notebook
+            ) -> str: # without its `#`
     "The title of a notebook: its first heading"
     return re.search(r'^# (.+)$', nb.cells[0].source, re.MULTILINE)[1]
 
-def summary_of(nb) -> str: # without its `>`
+def summary_of(nb      # a notebook
+              ) -> str: # without its `>`
     "What a notebook is about: the quotation below its title"
     return re.search(r'^> (.+)$', nb.cells[0].source, re.MULTILINE)[1]
 
@@ -146,3 +157,11 @@ def stamp(nb,       # a lesson; changed in place
     buttons, install = new_markdown_cell(badges(name, at), id='badges'), new_code_cell(INSTALL.format(at=at), id='install')
     nb.cells = [title, buttons, install, *rest]
     return nb
+
+# %% ../nbs/parts/pages.ipynb #293cc9f9
+def lesson_table(nbs:Path # the folder of notebooks
+                ) -> str: # Markdown
+    "The lessons, a row each, with buttons to run them elsewhere"
+    lessons = [(path.name, nbformat.read(path, 4)) for path in sorted(nbs.glob('[0-9][0-9]_*.ipynb'))]
+    rows = [f'| [{title_of(nb)}]({name}) | {summary_of(nb)} | {badges(name, address())} |' for name, nb in lessons]
+    return '\n'.join(['| lesson | | run it |', '|---|---|---|', *rows])

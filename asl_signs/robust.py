@@ -15,15 +15,15 @@ from .settings import Settings, get_settings
 from .signs import SIGNS, set_of, sign_of
 from .training import model_name, new_learner, trained
 
-# %% ../nbs/03_robust.ipynb #5e83c84d
-def merged_files(data:SignData
+# %% ../nbs/03_robust.ipynb #f6863886
+def merged_files(data:SignData # what `get_data` returned
                 ) -> list: # pictures of the film, then of the second test set
     "The pictures of both sets"
     return [*data.train, *data.second_test]
 
-# %% ../nbs/03_robust.ipynb #b9085acb
-def get_merged_dls(data:SignData,
-                   settings:Settings
+# %% ../nbs/03_robust.ipynb #01a8b797
+def get_merged_dls(data:SignData,    # what `get_data` returned
+                   settings:Settings # picture and batch size, share for validation, seed
                   ) -> DataLoaders:  # of training and validation batches
     "Both sets in batches, prepared as in lesson 0; a random share is kept for validation"
     block = DataBlock(
@@ -34,10 +34,10 @@ def get_merged_dls(data:SignData,
         batch_tfms=aug_transforms())
     return block.dataloaders(merged_files(data), bs=settings.bs)
 
-# %% ../nbs/03_robust.ipynb #99b86f00
-def get_merged_learner(data:SignData,
+# %% ../nbs/03_robust.ipynb #97ff17f4
+def get_merged_learner(data:SignData,         # what `get_data` returned
                        settings:Settings=None # None: `get_settings(data)`
-                      ) -> Learner:
+                      ) -> Learner:           # trained
     "The network of lesson 1 trained on both sets: loaded if it was trained before, trained if not"
     settings = settings or get_settings(data)
     set_seed(settings.seed, reproducible=True)

@@ -18,9 +18,10 @@ from .drawing import View, finish, paint_hand
 from .signs import SIGNS
 from .store import cache_dir, turn, whole
 
-# %% ../nbs/parts/sample.ipynb #66772b1a
+# %% ../nbs/parts/sample.ipynb #a57187a7
 def drift(n:int,                 # frames
-          low:float, high:float, # bounds of the value
+          low:float,             # the smallest value
+          high:float,            # the largest value
           rng                    # NumPy's random generator
          ) -> np.ndarray:        # (n,) from `low` to `high`, neighbours close together
     "A value that wanders slowly"
@@ -63,11 +64,14 @@ def film(sign:str,       # any sign
     for view, shift in zip(film_views(n, rng), shifts):
         yield finish(paint_hand(paint_wall(2*side, shift), sign, view), view.exposure, rng)
 
-# %% ../nbs/parts/sample.ipynb #e6c7a42c
+# %% ../nbs/parts/sample.ipynb #2b630f7f
 def _shade(colour, rng, spread=30):
     return tuple(int(c) for c in np.clip(np.array(colour) + rng.normal(0, spread), 0, 255))
 
-def planks(draw:ImageDraw.ImageDraw, side:int, rng):
+def planks(draw:ImageDraw.ImageDraw, # what to paint on
+           side:int,                 # pixels
+           rng                       # NumPy's random generator
+          ):
     "Boards of a wooden wall"
     wood = rng.choice([(176, 134, 90), (140, 120, 100), (205, 200, 190)])
     x, slant = -side, rng.uniform(-.6, .6)*side
@@ -77,13 +81,19 @@ def planks(draw:ImageDraw.ImageDraw, side:int, rng):
         draw.polygon(board, fill=_shade(wood, rng), outline=(40, 35, 30))
         x += width
 
-def leaves(draw:ImageDraw.ImageDraw, side:int, rng):
+def leaves(draw:ImageDraw.ImageDraw, # what to paint on
+           side:int,                 # pixels
+           rng                       # NumPy's random generator
+          ):
     "A tree against the sky"
     draw.rectangle([0, 0, side, side], fill=(190, 210, 235))
     for x, y, r in rng.uniform((-.05, -.05, .02), (1.05, 1.05, .10), (120, 3))*side:
         draw.ellipse([x-r, y-r, x+r, y+r], fill=_shade((80, 130, 60), rng, 40))
 
-def windows(draw:ImageDraw.ImageDraw, side:int, rng):
+def windows(draw:ImageDraw.ImageDraw, # what to paint on
+            side:int,                 # pixels
+            rng                       # NumPy's random generator
+           ):
     "The front of a building"
     wall = rng.choice([(180, 110, 90), (120, 125, 135), (210, 200, 180)])
     draw.rectangle([0, 0, side, side], fill=_shade(wall, rng))
@@ -103,10 +113,11 @@ def paint_place(side:int,     # pixels
     picture = picture.rotate(rng.uniform(-30, 30)).crop((side//2, side//2, side//2+side, side//2+side))
     return np.float32(picture.filter(ImageFilter.GaussianBlur(rng.uniform(0, side/64))))
 
-# %% ../nbs/parts/sample.ipynb #9b532b7c
+# %% ../nbs/parts/sample.ipynb #e8c3b5ad
 SKINS = (240, 205, 180), (225, 175, 145), (190, 140, 105), (160, 110, 80), (115, 78, 58), (78, 54, 42)
 
-def scene(rng) -> View: # its pictures vary it a little
+def scene(rng     # NumPy's random generator
+         ) -> View: # its pictures vary it a little
     "A place's light and a person's hand"
     angle, (length, girth) = rng.uniform(0, 2*np.pi), rng.uniform((.88, .88), (1.12, 1.18))
     return View(skin=SKINS[rng.integers(len(SKINS))], length=length, girth=girth,
@@ -137,11 +148,11 @@ def save(picture:Image.Image, # RGB
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file, quality=90)
 
-# %% ../nbs/parts/sample.ipynb #9ed91597
+# %% ../nbs/parts/sample.ipynb #fb7d47ab
 def draw_film(folder:Path,   # what the archive unpacks into
               frames:int,    # of each sign
               side:int,      # pixels
-              seed:int
+              seed:int       # the same seed draws the same pictures
              ):
     "Draw a stand-in for grassknoted/asl-alphabet"
     train, small = (folder/name/name for name in ('asl_alphabet_train', 'asl_alphabet_test'))
@@ -155,11 +166,11 @@ def _progress(items):
     from fastprogress.fastprogress import progress_bar
     return progress_bar(items, leave=False)
 
-# %% ../nbs/parts/sample.ipynb #34b6c19f
+# %% ../nbs/parts/sample.ipynb #866e7632
 def draw_photographs(folder:Path, # what the archive unpacks into
                      pictures:int, # of each sign
                      side:int,     # pixels
-                     seed:int
+                     seed:int      # the same seed draws the same pictures
                     ):
     "Draw a stand-in for danrasband/asl-alphabet-test, with its nested second copy"
     for i, sign in _progress(list(enumerate(SIGNS))):

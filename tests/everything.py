@@ -1,0 +1,57 @@
+"Every notebook and every test, counted: the command behind `make test`"
+import os, re, subprocess, sys, time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT, BIN = Path(__file__).resolve().parent.parent, Path(sys.executable).parent
+
+
+def shown(command, env):
+    "Run a command, pass on what it prints, and return its exit status and its output"
+    print(f'\n=== {" ".join(map(str, command[1:] if command[0] == sys.executable else command))}', flush=True)
+    lines = []
+    with subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for line in process.stdout:
+            print(line, end='', flush=True)
+            lines.append(line)
+    return process.returncode, ''.join(lines)
+
+
+def notebooks(env):
+    "How many notebooks passed and failed"
+    from nbdev.doclinks import nbglob
+    os.chdir(ROOT)
+    count = len(nbglob(as_path=True))
+    status, output = shown([BIN/'nbdev-test', '--n-workers', '2', '--timing', '--do-print'], env)
+    named = re.search(r'Failed On The Following Notebooks:\n=+\n((?:\t.+\n?)+)', output)
+    failed = len(named[1].strip().splitlines()) if named else int(status != 0)
+    return count - failed, failed
+
+
+def tests(env, report):
+    "How many tests passed and failed"
+    status, _ = shown([sys.executable, '-m', 'pytest', '-q', '-rs', '--durations=5', f'--junitxml={report}', 'tests'], env)
+    if not report.exists(): return 0, 1
+    suite = ET.parse(report).getroot().find('testsuite')
+    count, failures, errors, skipped = (int(suite.get(name)) for name in ('tests', 'failures', 'errors', 'skipped'))
+    return count - failures - errors - skipped, failures + errors or int(status != 0)
+
+
+def main():
+    start = time.time()
+    with TemporaryDirectory() as folder:
+        env = os.environ | {
+            'ASL_SIGNS_CACHE': f'{folder}/cache', # nothing trained by an earlier version is taken for this one's
+            'ASL_SIGNS_EPOCHS': os.environ.get('ASL_SIGNS_EPOCHS') or '1', # that training works, not how well
+            'OMP_NUM_THREADS': '1', # two notebooks at once on two cores: four threads would get in each other's way
+            'PYTHONWARNINGS': 'ignore:`torch.jit.script` is deprecated,ignore:IProgress not found'}
+        counts = [notebooks(env), tests(env, Path(folder)/'tests.xml')]
+    passed, failed = (sum(column) for column in zip(*counts))
+    print(f'\n{time.time()-start:.0f} seconds\n{passed} passed, {failed} failed', flush=True)
+    return int(failed > 0)
+
+
+if __name__ == '__main__':
+    try: sys.exit(main())
+    except KeyboardInterrupt: sys.exit('\nInterrupted.')

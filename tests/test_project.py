@@ -1,0 +1,112 @@
+"The project itself: notebooks, modules, README and versions are in step, and what is committed is small and clean"
+import configparser, filecmp, importlib, inspect, re, shutil, subprocess, sys
+from pathlib import Path
+import nbformat
+import pytest
+from fastcore.docments import docments
+import asl_signs
+from asl_signs.lessons import lessons_in, parts_in
+from asl_signs.pages import address, readme, stamp
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
+NOTEBOOKS = [NBS/'index.ipynb', *lessons_in(NBS), *parts_in(NBS)]
+MODULES = sorted(file.stem for file in (ROOT/'asl_signs').glob('[a-z]*.py'))
+notebooks = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope='session')
+def remade(tmp_path_factory):
+    "A copy of the project in which modules were exported and notebooks cleaned anew"
+    copy = tmp_path_factory.mktemp('remade')
+    shutil.copytree(NBS, copy/'nbs', ignore=shutil.ignore_patterns('out', '.ipynb_checkpoints'))
+    shutil.copytree(ROOT/'asl_signs', copy/'asl_signs', ignore=shutil.ignore_patterns('__pycache__'))
+    for name in ('pyproject.toml', 'settings.ini'): shutil.copy(ROOT/name, copy)
+    for command in ('nbdev-export', 'nbdev-clean'): subprocess.run([BIN/command], cwd=copy, check=True)
+    return copy
+
+
+def test_modules_are_in_step_with_notebooks(remade):
+    files = [file.name for file in (remade/'asl_signs').glob('*.py')]
+    same, different, missing = filecmp.cmpfiles(ROOT/'asl_signs', remade/'asl_signs', files, shallow=False)
+    assert not different + missing, 'run `make prepare`'
+
+
+@notebooks
+def test_notebooks_are_clean(path, remade):
+    assert path.read_bytes() == (remade/path.relative_to(ROOT)).read_bytes(), 'run `nbdev-clean`'
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_every_module_has_its_notebook(name):
+    source = re.search(r'File to edit: \.\./(.+?)\.$', (ROOT/'asl_signs'/f'{name}.py').read_text(), re.MULTILINE)
+    assert (ROOT/source[1]).exists()
+
+
+def test_readme_is_in_step_with_index():
+    for name, content in readme(NBS).items(): assert (ROOT/name).read_bytes() == content, 'run `make prepare`'
+
+
+def test_readme_links_lead_somewhere():
+    for link in re.findall(r'\]\((?!\w+:|#)([^)]+)\)', (ROOT/'README.md').read_text()): assert (ROOT/link).exists(), link
+
+
+@notebooks
+def test_links_between_notebooks_lead_somewhere(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type != 'markdown': continue
+        for link in re.findall(r'\]\((?!\w+:|#)([^)#]+)', cell.source): assert (path.parent/link).exists(), link
+
+
+@pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
+def test_lessons_carry_the_address_of_pyproject(path):
+    nb = nbformat.read(path, 4)
+    before = [cell.source for cell in nb.cells]
+    assert [cell.source for cell in stamp(nb, path.name, address()).cells] == before, 'run `make prepare`'
+
+
+def test_versions_agree():
+    config = configparser.ConfigParser()
+    config.read(ROOT/'settings.ini')
+    assert asl_signs.__version__ == config['DEFAULT']['version'] == importlib.metadata.version('asl_signs')
+
+
+@notebooks
+def test_outputs_are_saved_small_and_without_errors(path):
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get('outputs', [])]
+    assert outputs, 'a reader on the web sees no results: run `make prepare`'
+    assert path.stat().st_size < 300_000
+    assert 'error' not in {o.output_type for o in outputs}
+    assert not re.search(r'/(home|root|tmp|work|Users)/', str([o for o in outputs])), 'an output shows a path of one machine'
+
+
+@pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
+def test_lessons_are_more_prose_than_code(path):
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.get('id') not in ('badges', 'install')]
+    length = lambda kind: sum(len(cell.source) for cell in cells if cell.cell_type == kind)
+    assert length('markdown') > .8*length('code')
+
+
+def public_functions(module):
+    "Functions, and methods of classes, that a module offers"
+    for thing in (getattr(module, name) for name in module.__all__):
+        if inspect.isfunction(thing): yield thing
+        if inspect.isclass(thing): yield from (f for name, f in vars(thing).items() if inspect.isfunction(f) and name[0] != '_')
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_public_functions_say_what_they_take_and_return(name):
+    for function in public_functions(importlib.import_module(f'asl_signs.{name}')):
+        assert function.__doc__ and '\n' not in function.__doc__.strip(), f'{function.__qualname__}: one line of docstring'
+        kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
+        for argument, comment in docments(function).items():
+            if argument in ('self', 'return') or kinds[argument] == inspect.Parameter.VAR_KEYWORD: continue
+            assert comment, f'{function.__qualname__}: a comment for {argument}'
+        returns = docments(function, full=True)['return']
+        assert returns.docment or returns.anno is inspect.Parameter.empty, f'{function.__qualname__}: a comment for what it returns'
+
+
+def test_light_modules_load_without_torch():
+    light = ['asl_signs', *(f'asl_signs.{name}' for name in ('signs', 'store', 'settings', 'drawing', 'sample', 'files', 'kaggle', 'evaluation', 'results'))]
+    script = f'import sys, {", ".join(light)}; sys.exit(" ".join({{"torch", "fastai"}} & {{*sys.modules}}))'
+    subprocess.run([sys.executable, '-c', script], check=True)

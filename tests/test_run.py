@@ -1,0 +1,153 @@
+"The command behind `make run`: what it leaves, what it refuses, and what an interruption leaves"
+import json, os, re, shutil, signal, subprocess, sys, time
+from html.parser import HTMLParser
+from pathlib import Path
+import pytest
+from PIL import Image
+from asl_signs.sample import draw_sample
+from asl_signs.signs import SIGNS
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = '00_data', '01_training', '02_evaluation', '03_robust'
+
+
+def command(*arguments): return [sys.executable, '-m', 'asl_signs.lessons', 'run', *map(str, arguments)]
+
+
+def run(*arguments, **variables):
+    "What the command printed, and its exit status"
+    done = subprocess.run(command(*arguments), cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    "A small film and a few photographs, larger than the settings of the test need"
+    return draw_sample(tmp_path_factory.mktemp('pictures')/'drawn', frames=6, pictures=3, side=64)
+
+
+@pytest.fixture
+def own(pictures, tmp_path):
+    "A copy of the pictures, to be spoilt"
+    return shutil.copytree(pictures, tmp_path/'own')
+
+
+@pytest.fixture(scope='module')
+def report(pictures, tmp_path_factory):
+    "What a run on two folders leaves, and what it said"
+    to = tmp_path_factory.mktemp('run')/'report'
+    settings = dict(ASL_SIGNS_ARCH='tf_efficientnet_lite0', ASL_SIGNS_BS='16', ASL_SIGNS_EPOCHS='1')
+    out, err, status = run('--data', f'{pictures}/asl-alphabet{os.pathsep}{pictures}/asl-alphabet-test', '--report', to, **settings)
+    assert status == 0, err
+    return to, out, err
+
+
+def test_report_has_every_lesson_and_the_model(report):
+    to, out, err = report
+    for name in ('index', *LESSONS): assert (to/f'{name}.html').stat().st_size > 5_000
+    assert (to/'sign_language.pkl').stat().st_size > 1e6
+    assert [f.name for f in to.parent.iterdir()] == ['report']
+
+
+def test_metrics_say_what_was_measured_on_what(report):
+    metrics = json.loads((report[0]/'metrics.json').read_text())
+    assert metrics['settings']['arch'] == 'tf_efficientnet_lite0' and metrics['settings']['size'] == 64
+    assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (6*29, 28, 3*29)
+    assert set(metrics['seconds']) == set(LESSONS) and all(seconds > 0 for seconds in metrics['seconds'].values())
+    counts = {name: accuracy['pictures'] for name, accuracy in metrics['accuracies'].items()}
+    assert counts == {'validation, random frames': 34, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 52}
+    assert all(0 <= accuracy['value'] <= 1 for accuracy in metrics['accuracies'].values())
+
+
+def test_last_lines_say_how_well_it_reads_and_where_to_look(report):
+    to, out, err = report
+    last = out.strip().splitlines()[-8:]
+    metrics = json.loads((to/'metrics.json').read_text())
+    for name, accuracy in metrics['accuracies'].items(): assert any(name in line and f'{accuracy["value"]:.2%}' in line for line in last)
+    assert 'index.html' in last[-1]
+
+
+def test_progress_names_lessons_sections_and_training(report):
+    assert all(name in report[2] for name in LESSONS)
+    assert 'How fast to learn' in report[2] and re.search(r'Fine-tuning: \d+% of 1', report[2])
+
+
+def test_figures_are_pictures(report):
+    figures = sorted((report[0]/'figures').glob('*.png'))
+    assert {figure.name.split('-')[0] for figure in figures} == {*LESSONS}
+    for figure in figures:
+        with Image.open(figure) as picture: assert picture.width > 100
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found, self.ids = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.found += [attributes[name] for name in ('href', 'src') if attributes.get(name)]
+        self.ids.add(attributes.get('id'))
+
+
+def test_links_lead_somewhere_and_nothing_is_loaded_from_afar(report):
+    for path in report[0].rglob('*.html'):
+        text = path.read_text()
+        (links := Links()).feed(text)
+        assert not re.search(r'<(script|link)[^>]*(src|href)="https?:', text)
+        for link in links.found:
+            if link.startswith('#'): assert link[1:] in links.ids, f'{path.name}: {link}'
+            elif not re.match(r'\w+:', link): assert (path.parent/link.split('#')[0]).exists(), f'{path.name}: {link}'
+
+
+def refused(arguments, *words, **variables):
+    "The command stops with a sentence, without a traceback, and without a report"
+    to = Path(arguments[arguments.index('--report')+1])
+    out, err, status = run(*arguments, **variables)
+    assert status == 1 and 'Traceback' not in err and not to.exists()
+    for word in words: assert str(word) in err.strip().splitlines()[-1]
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    refused(['--data', tmp_path/'nowhere', '--report', tmp_path/'report'], tmp_path/'nowhere', 'does not exist', 'spelling')
+
+
+def test_a_folder_without_pictures(tmp_path):
+    (tmp_path/'notes').mkdir()
+    (tmp_path/'notes'/'A.txt').write_text('A is a fist')
+    refused(['--data', tmp_path/'notes', '--report', tmp_path/'report'], tmp_path/'notes', 'no pictures', 'asl-alphabet.zip')
+
+
+def test_a_folder_without_most_signs(own, tmp_path):
+    for sign in SIGNS[3:]: shutil.rmtree(own/'asl-alphabet'/'asl_alphabet_train'/'asl_alphabet_train'/sign)
+    refused(['--data', own, '--report', tmp_path/'report'], own, 'lacks 26 of the 29 signs', 'fetch it again')
+
+
+def test_a_folder_without_the_second_test_set(own, tmp_path):
+    refused(['--data', own/'asl-alphabet', '--report', tmp_path/'report'], own/'asl-alphabet', 'danrasband/asl-alphabet-test')
+
+
+def test_an_unreadable_picture(own, tmp_path):
+    (own/'asl-alphabet-test'/'K'/'K0002_test.jpg').write_bytes(b'\xff\xd8 not a picture')
+    refused(['--data', own, '--report', tmp_path/'report'], own/'asl-alphabet-test'/'K'/'K0002_test.jpg', 'cannot be read', 'fetch')
+
+
+def test_weights_that_cannot_be_fetched(own, tmp_path):
+    offline = dict(HTTPS_PROXY='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9', TORCH_HOME=str(tmp_path/'torch'))
+    refused(['--data', own, '--report', tmp_path/'report'], 'resnet18', 'ARCH=tf_efficientnet_lite0', ASL_SIGNS_ARCH='resnet18', **offline)
+
+
+def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path):
+    (tmp_path/'report').mkdir()
+    (tmp_path/'report'/'metrics.json').write_text('{"old": true}')
+    with open(tmp_path.parent/'said.txt', 'w+') as said:
+        process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT, stderr=said, start_new_session=True,
+                                   env=os.environ | {'ASL_SIGNS_ARCH': 'tf_efficientnet_lite0'})
+        deadline = time.time() + 120
+        while '00_data' not in Path(said.name).read_text() and time.time() < deadline: time.sleep(.2)
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: to the command and to the kernel it started
+        assert process.wait(60) == 1
+    assert 'Interrupted' in Path(said.name).read_text().splitlines()[-1]
+    assert json.loads((tmp_path/'report'/'metrics.json').read_text()) == {'old': True}
+    assert [f.name for f in tmp_path.iterdir()] == ['report']
