@@ -234,7 +234,7 @@ def finish(picture:np.ndarray, # (2n, 2n, 3) floats from 0 to 255
     noise = 0 if rng is None else rng.normal(0, 3, small.shape)
     return Image.fromarray(np.uint8(np.clip(small + noise, 0, 255)))
 
-# %% ../nbs/parts/drawing.ipynb #ac749575
+# %% ../nbs/parts/drawing.ipynb #0b897e25
 def contact_sheet(pictures:dict,    # title -> PIL image
                   columns:int=10, # pictures in a row
                   caption:str='drawn stand-ins, not for learning to sign' # below the sheet
@@ -242,7 +242,7 @@ def contact_sheet(pictures:dict,    # title -> PIL image
     "All pictures on one sheet, with their titles"
     import matplotlib.pyplot as plt
     rows = math.ceil(len(pictures)/columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.2*rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.2*rows), dpi=84, squeeze=False)
     for axis in axes.flat: axis.axis('off')
     for axis, (title, picture) in zip(axes.flat, pictures.items()):
         axis.imshow(picture)

@@ -9,7 +9,7 @@ __all__ = ['CHANNEL', 'told', 'Visible', 'LessonError', 'run_notebook', 'lessons
            'accuracy_rows', 'index_page', 'check_first', 'check_target', 'replace_folder', 'run_all', 'run_lessons',
            'shrink', 'is_noise', 'tidy', 'refresh', 'stamp_lessons', 'parse', 'absolute', 'show', 'main']
 
-# %% ../nbs/parts/lessons.ipynb #b2b8bbb9
+# %% ../nbs/parts/lessons.ipynb #ad60adf2
 import argparse, json, os, platform, re, sys, time
 from base64 import b64decode, b64encode
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 from traitlets.config import Config
 from .files import DataError
-from .pages import address, figures, fill, page, stamp, summary_of, title_of, write_readme
+from .pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
 from .store import recorded, whole
 
 # %% ../nbs/parts/lessons.ipynb #25f332a8
@@ -34,7 +34,7 @@ def told(message:dict # from a Jupyter kernel
     html = message.get('content', {}).get('data', {}).get('text/html', '')
     return ', '.join(f'{percent}% of {total}' for percent, total in re.findall(r'(\d+)\.\d\d% \[\d+/(\d+)', html))
 
-# %% ../nbs/parts/lessons.ipynb #90c59fee
+# %% ../nbs/parts/lessons.ipynb #947ac26f
 class Visible(NotebookClient):
     "A notebook client with a line of progress: cells done, the section, and how far training is"
     def watch(self, bar # tqdm's
@@ -44,8 +44,7 @@ class Visible(NotebookClient):
         return self
 
     def _start(self, cell, cell_index):
-        prose = '\n'.join(c.source for c in self.nb.cells[:cell_index] if c.cell_type == 'markdown')
-        self.section = (re.findall(r'^#+ (.+)$', prose, re.MULTILINE) or [''])[-1]
+        self.section = headings(self.nb.cells[:cell_index])[-1]
         self.bar.set_description_str(self.section, refresh=False)
         self.bar.update(cell_index - self.bar.n)
 
