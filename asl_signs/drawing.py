@@ -9,10 +9,11 @@ __all__ = ['HANDSHAPES', 'FINGERS', 'BENDS', 'SPREADS', 'THUMBS', 'KNUCKLES', 'P
            'DIRECTIONS', 'handshapes', 'unit', 'finger_joints', 'reach', 'hand_joints', 'facing', 'View', 'tilt',
            'pixel_joints', 'bones', 'paint_bone', 'paint_hand', 'finish', 'contact_sheet', 'portrait']
 
-# %% ../nbs/parts/drawing.ipynb #81e3028e
+# %% ../nbs/parts/drawing.ipynb #8f62abf0
 import math
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 import numpy as np
 from PIL import Image
 
@@ -234,18 +235,19 @@ def finish(picture:np.ndarray, # (2n, 2n, 3) floats from 0 to 255
     noise = 0 if rng is None else rng.normal(0, 3, small.shape)
     return Image.fromarray(np.uint8(np.clip(small + noise, 0, 255)))
 
-# %% ../nbs/parts/drawing.ipynb #0b897e25
-def contact_sheet(pictures:dict,    # title -> PIL image
+# %% ../nbs/parts/drawing.ipynb #49d51c96
+def contact_sheet(pictures,         # title -> PIL image or file; or files, with their names as titles
                   columns:int=10, # pictures in a row
                   caption:str='drawn stand-ins, not for learning to sign' # below the sheet
                  ):                 # a matplotlib figure
     "All pictures on one sheet, with their titles"
     import matplotlib.pyplot as plt
+    if not isinstance(pictures, dict): pictures = {file.name: file for file in pictures}
     rows = math.ceil(len(pictures)/columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.2*rows), dpi=84, squeeze=False)
     for axis in axes.flat: axis.axis('off')
     for axis, (title, picture) in zip(axes.flat, pictures.items()):
-        axis.imshow(picture)
+        axis.imshow(Image.open(picture) if isinstance(picture, Path) else picture)
         axis.set_title(title, fontsize=8, pad=2)
     figure.text(.5, 0, caption, ha='center', fontsize=8, style='italic')
     figure.tight_layout(pad=.3, rect=(0, .03, 1, 1))

@@ -27,15 +27,15 @@ def run_inference(learn, # a fastai learner
     with learn.no_bar(), learn.no_logging(): predicted = [learn.predict(file)[0] for file in files]
     return sum(p == sign for p, sign in zip(predicted, get_test_names(files)))/len(files)
 
-# %% ../nbs/02_evaluation.ipynb #0f7a9a29
-def category_corrects(answers,  # the right signs, as numbers in the vocabulary
+# %% ../nbs/02_evaluation.ipynb #2cec8575
+def category_corrects(answers,   # the right signs, as numbers in the vocabulary
                       predicted, # the signs read, likewise
                       vocab=SIGNS # the signs
                      ) -> pd.DataFrame: # a row a sign: `right`, and `of` how many pictures
     "A tally of right answers for each sign"
-    answers, predicted = pd.Series(map(int, answers), dtype=int), pd.Series(map(int, predicted), dtype=int)
-    right = (answers == predicted).groupby(answers).agg(right='sum', of='count')
-    return right.reindex(range(len(vocab)), fill_value=0).set_axis(list(vocab))
+    answers, predicted = (pd.Series([int(sign) for sign in signs], dtype=int) for signs in (answers, predicted))
+    tally = (answers == predicted).groupby(answers).agg(right='sum', of='count')
+    return tally.reindex(range(len(vocab)), fill_value=0).set_axis(list(vocab))
 
 # %% ../nbs/02_evaluation.ipynb #b3fc4ca6
 def plot_corrects(tally:pd.DataFrame, # as `category_corrects` made it

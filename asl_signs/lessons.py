@@ -9,7 +9,7 @@ __all__ = ['CHANNEL', 'told', 'Visible', 'LessonError', 'run_notebook', 'lessons
            'accuracy_rows', 'index_page', 'check_first', 'check_target', 'replace_folder', 'run_all', 'run_lessons',
            'shrink', 'is_noise', 'tidy', 'refresh', 'stamp_lessons', 'parse', 'absolute', 'show', 'main']
 
-# %% ../nbs/parts/lessons.ipynb #ad60adf2
+# %% ../nbs/parts/lessons.ipynb #b7abddbc
 import argparse, json, os, platform, re, sys, time
 from base64 import b64decode, b64encode
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image
 from tqdm import tqdm
 from traitlets.config import Config
@@ -34,14 +34,20 @@ def told(message:dict # from a Jupyter kernel
     html = message.get('content', {}).get('data', {}).get('text/html', '')
     return ', '.join(f'{percent}% of {total}' for percent, total in re.findall(r'(\d+)\.\d\d% \[\d+/(\d+)', html))
 
-# %% ../nbs/parts/lessons.ipynb #947ac26f
+# %% ../nbs/parts/lessons.ipynb #a7f69fec
 class Visible(NotebookClient):
     "A notebook client with a line of progress: cells done, the section, and how far training is"
     def watch(self, bar # tqdm's
              ):         # the client itself
         "Show progress on this bar"
-        self.bar, self.section, self.on_cell_start = bar, '', self._start
+        self.bar, self.section, self.interrupted, self.on_cell_start = bar, '', False, self._start
         return self
+
+    async def _async_cleanup_kernel(self):
+        # On Ctrl-C the client shuts the kernel down while it is still at work, and again at its own end.
+        if self.km is None: return
+        self.interrupted = await self.km.is_alive()
+        await super()._async_cleanup_kernel()
 
     def _start(self, cell, cell_index):
         self.section = headings(self.nb.cells[:cell_index])[-1]
@@ -57,7 +63,7 @@ class Visible(NotebookClient):
         if progress := told(msg): self.bar.set_description_str(f'{self.section}: {progress}')
         return super().process_message(msg, cell, cell_index)
 
-# %% ../nbs/parts/lessons.ipynb #d7aa88dc
+# %% ../nbs/parts/lessons.ipynb #b2489358
 class LessonError(RuntimeError):
     "A lesson that failed; the message says where and why"
 
@@ -73,6 +79,10 @@ def run_notebook(path:Path # a notebook
         try: client.execute()
         except CellExecutionError as e:
             raise LessonError(f'{path.name}, section "{client.section}": {e.ename}: {e.evalue}') from e
+        except DeadKernelError as e:
+            if client.interrupted: raise KeyboardInterrupt from e
+            why = 'Python ended without a word, most often because the memory was full'
+            raise LessonError(f'{path.name}, section "{client.section}": {why}.') from e
         bar.set_description_str('', refresh=False)
         bar.update(len(nb.cells) - bar.n)
     return nb

@@ -2,8 +2,10 @@
 import json, os, re, shutil, signal, subprocess, sys, time
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import patch
 import pytest
 from PIL import Image
+from asl_signs.lessons import check_first, main
 from asl_signs.sample import draw_sample
 from asl_signs.signs import SIGNS
 
@@ -23,7 +25,7 @@ def run(*arguments, **variables):
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
     "A small film and a few photographs, larger than the settings of the test need"
-    return draw_sample(tmp_path_factory.mktemp('pictures')/'drawn', frames=6, pictures=3, side=64)
+    return draw_sample(tmp_path_factory.mktemp('pictures')/'drawn', frames=12, pictures=3, side=64)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def own(pictures, tmp_path):
 def report(pictures, tmp_path_factory):
     "What a run on two folders leaves, and what it said"
     to = tmp_path_factory.mktemp('run')/'report'
-    settings = dict(ASL_SIGNS_ARCH='tf_efficientnet_lite0', ASL_SIGNS_BS='16', ASL_SIGNS_EPOCHS='1')
+    settings = dict(ASL_SIGNS_ARCH='tf_efficientnet_lite0', ASL_SIGNS_BS='16', ASL_SIGNS_EPOCHS='2')
     out, err, status = run('--data', f'{pictures}/asl-alphabet{os.pathsep}{pictures}/asl-alphabet-test', '--report', to, **settings)
     assert status == 0, err
     return to, out, err
@@ -52,10 +54,10 @@ def test_report_has_every_lesson_and_the_model(report):
 def test_metrics_say_what_was_measured_on_what(report):
     metrics = json.loads((report[0]/'metrics.json').read_text())
     assert metrics['settings']['arch'] == 'tf_efficientnet_lite0' and metrics['settings']['size'] == 64
-    assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (6*29, 28, 3*29)
+    assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (12*29, 28, 3*29)
     assert set(metrics['seconds']) == set(LESSONS) and all(seconds > 0 for seconds in metrics['seconds'].values())
     counts = {name: accuracy['pictures'] for name, accuracy in metrics['accuracies'].items()}
-    assert counts == {'validation, random frames': 34, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 52}
+    assert counts == {'validation, random frames': 69, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87}
     assert all(0 <= accuracy['value'] <= 1 for accuracy in metrics['accuracies'].values())
 
 
@@ -69,7 +71,7 @@ def test_last_lines_say_how_well_it_reads_and_where_to_look(report):
 
 def test_progress_names_lessons_sections_and_training(report):
     assert all(name in report[2] for name in LESSONS)
-    assert 'How fast to learn' in report[2] and re.search(r'Fine-tuning: \d+% of 1', report[2])
+    assert 'How fast to learn' in report[2] and re.search(r'Fine-tuning: \d+% of 2', report[2])
 
 
 def test_figures_are_pictures(report):
@@ -100,41 +102,57 @@ def test_links_lead_somewhere_and_nothing_is_loaded_from_afar(report):
             elif not re.match(r'\w+:', link): assert (path.parent/link.split('#')[0]).exists(), f'{path.name}: {link}'
 
 
-def refused(arguments, *words, **variables):
-    "The command stops with a sentence, without a traceback, and without a report"
-    to = Path(arguments[arguments.index('--report')+1])
-    out, err, status = run(*arguments, **variables)
-    assert status == 1 and 'Traceback' not in err and not to.exists()
-    for word in words: assert str(word) in err.strip().splitlines()[-1]
+@pytest.fixture
+def refused(tmp_path, capsys, monkeypatch):
+    "Runs the command on pictures it must refuse: with a sentence, without a report, before anything is trained"
+    def check(data, *words, **variables):
+        for name, value in variables.items(): monkeypatch.setenv(name, value)
+        with patch('asl_signs.lessons.run_notebook') as ran: assert main(['run', '--data', str(data), '--report', str(tmp_path/'report')]) == 1
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        for word in words: assert str(word) in said
+        assert not ran.called and not (tmp_path/'report').exists() and not list(tmp_path.glob('.*'))
+    return check
 
 
-def test_a_folder_that_does_not_exist(tmp_path):
-    refused(['--data', tmp_path/'nowhere', '--report', tmp_path/'report'], tmp_path/'nowhere', 'does not exist', 'spelling')
+def test_a_folder_that_does_not_exist(refused, tmp_path):
+    refused(tmp_path/'nowhere', tmp_path/'nowhere', 'does not exist', 'spelling')
 
 
-def test_a_folder_without_pictures(tmp_path):
+def test_a_folder_without_pictures(refused, tmp_path):
     (tmp_path/'notes').mkdir()
     (tmp_path/'notes'/'A.txt').write_text('A is a fist')
-    refused(['--data', tmp_path/'notes', '--report', tmp_path/'report'], tmp_path/'notes', 'no pictures', 'asl-alphabet.zip')
+    refused(tmp_path/'notes', tmp_path/'notes', 'no pictures', 'asl-alphabet.zip')
 
 
-def test_a_folder_without_most_signs(own, tmp_path):
+def test_a_folder_without_most_signs(refused, own):
     for sign in SIGNS[3:]: shutil.rmtree(own/'asl-alphabet'/'asl_alphabet_train'/'asl_alphabet_train'/sign)
-    refused(['--data', own, '--report', tmp_path/'report'], own, 'lacks 26 of the 29 signs', 'fetch it again')
+    refused(own, own, 'lacks 26 of the 29 signs', 'fetch it again')
 
 
-def test_a_folder_without_the_second_test_set(own, tmp_path):
-    refused(['--data', own/'asl-alphabet', '--report', tmp_path/'report'], own/'asl-alphabet', 'danrasband/asl-alphabet-test')
+def test_a_folder_without_the_second_test_set(refused, own):
+    refused(own/'asl-alphabet', own/'asl-alphabet', 'danrasband/asl-alphabet-test')
 
 
-def test_an_unreadable_picture(own, tmp_path):
+def test_an_unreadable_picture(refused, own):
     (own/'asl-alphabet-test'/'K'/'K0002_test.jpg').write_bytes(b'\xff\xd8 not a picture')
-    refused(['--data', own, '--report', tmp_path/'report'], own/'asl-alphabet-test'/'K'/'K0002_test.jpg', 'cannot be read', 'fetch')
+    refused(own, own/'asl-alphabet-test'/'K'/'K0002_test.jpg', 'cannot be read', 'fetch')
 
 
-def test_weights_that_cannot_be_fetched(own, tmp_path):
+def test_weights_that_cannot_be_fetched(refused, own, tmp_path):
     offline = dict(HTTPS_PROXY='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9', TORCH_HOME=str(tmp_path/'torch'))
-    refused(['--data', own, '--report', tmp_path/'report'], 'resnet18', 'ARCH=tf_efficientnet_lite0', ASL_SIGNS_ARCH='resnet18', **offline)
+    refused(own, 'resnet18', 'ARCH=tf_efficientnet_lite0', ASL_SIGNS_ARCH='resnet18', **offline)
+
+
+def test_a_failure_is_told_without_a_traceback(tmp_path):
+    out, err, status = run('--data', tmp_path/'nowhere', '--report', tmp_path/'report')
+    assert status == 1 and 'Traceback' not in err and str(tmp_path/'nowhere') in err
+
+
+def test_a_set_that_lacks_a_sign_is_used_and_said(own, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_ARCH', 'tf_efficientnet_lite0')
+    shutil.rmtree(own/'asl-alphabet'/'asl_alphabet_train'/'asl_alphabet_train'/'del')
+    data, settings = check_first(str(own))
+    assert 'the set train lacks 1 of the 29 signs (del)' in repr(data) and len(data.train) == 12*28
 
 
 def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path):
