@@ -110,3 +110,15 @@ def test_light_modules_load_without_torch():
     light = ['asl_signs', *(f'asl_signs.{name}' for name in ('signs', 'store', 'settings', 'drawing', 'sample', 'files', 'kaggle', 'alike', 'evaluation', 'results'))]
     script = f'import sys, {", ".join(light)}; sys.exit(" ".join({{"torch", "fastai"}} & {{*sys.modules}}) or 0)'
     subprocess.run([sys.executable, '-c', script], check=True)
+
+
+def test_documentation_can_be_made():
+    "As far as that goes without quarto: nbdev's own processing of every notebook"
+    script = """if True:
+        import sys, warnings
+        from fastcore.nbio import read_nb
+        from nbdev.processors import FilterDefaults
+        warnings.filterwarnings('error', 'Found cells containing imports')
+        for path in sys.argv[1:]: FilterDefaults()(read_nb(path))"""
+    done = subprocess.run([sys.executable, '-c', script, *NOTEBOOKS], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
