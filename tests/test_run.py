@@ -155,17 +155,20 @@ def test_a_set_that_lacks_a_sign_is_used_and_said(own, monkeypatch):
     assert 'the set train lacks 1 of the 29 signs (del)' in repr(data) and len(data.train) == 12*28
 
 
-def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path):
+@pytest.mark.parametrize('when', ['Two archives', 'How fast to learn'], ids=['reading', 'training'])
+def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path, when):
     (tmp_path/'report').mkdir()
     (tmp_path/'report'/'metrics.json').write_text('{"old": true}')
-    with open(tmp_path.parent/'said.txt', 'w+') as said:
-        process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT, stderr=said, start_new_session=True,
-                                   env=os.environ | {'ASL_SIGNS_ARCH': 'tf_efficientnet_lite0'})
-        deadline = time.time() + 120
-        while '00_data' not in Path(said.name).read_text() and time.time() < deadline: time.sleep(.2)
-        time.sleep(3)
-        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: to the command and to the kernel it started
-        assert process.wait(60) == 1
-    assert 'Interrupted' in Path(said.name).read_text().splitlines()[-1]
+    said, cache = tmp_path.parent/f'{tmp_path.name}.txt', tmp_path.parent/f'{tmp_path.name} cache'
+    settings = {'ASL_SIGNS_ARCH': 'tf_efficientnet_lite0', 'ASL_SIGNS_BS': '16', 'ASL_SIGNS_CACHE': str(cache)}
+    with said.open('w') as file:
+        process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT,
+                                   env=os.environ | settings, stderr=file, start_new_session=True)
+    deadline = time.time() + 180
+    while when not in said.read_text() and time.time() < deadline: time.sleep(.1)
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+    assert process.wait(90) == 1
+    assert 'Interrupted' in said.read_text().splitlines()[-1] and 'Traceback' not in said.read_text(), said.read_text()[-2000:]
     assert json.loads((tmp_path/'report'/'metrics.json').read_text()) == {'old': True}
     assert [f.name for f in tmp_path.iterdir()] == ['report']
+    assert not list(cache.rglob('.making-*')) and not list((cache/'models').glob('tmp*'))
