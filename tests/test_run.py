@@ -163,7 +163,8 @@ def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_pa
     settings = {'ASL_SIGNS_ARCH': 'tf_efficientnet_lite0', 'ASL_SIGNS_BS': '16', 'ASL_SIGNS_CACHE': str(cache)}
     with said.open('w') as file:
         process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT,
-                                   env=os.environ | settings, stderr=file, start_new_session=True)
+                                   env=os.environ | settings, stderr=file, start_new_session=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in background jobs
     deadline = time.time() + 180
     while when not in said.read_text() and time.time() < deadline: time.sleep(.1)
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
