@@ -1,0 +1,55 @@
+"""The numbers on the real film that nbs/parts/film.ipynb shows
+
+python results/film/measure.py likeness 100px-24cls            (a folder with grassknoted/asl-alphabet, or its archive)
+python results/film/measure.py splits 96px-28cls:test-dev      (folders with both archives)
+"""
+import json, sys, time
+from datetime import date
+from pathlib import Path
+import numpy as np
+from fastai.vision.all import RandomSplitter
+from asl_signs.data import get_data, train_small
+from asl_signs.film import TAKES, film_splitter, films, likeness, likeness_matrix, nearest_likeness, take_splitter
+
+DISTANCES, GAPS = (5, 10, 20, 50, 100, 150, 200, 400, 800), (0, 50, 100, 150, 200, 300)
+SPLITS = {
+    'a random fifth': RandomSplitter(.2, seed=42),
+    'frames 1201 to 1800, within a take': take_splitter(1201, 1800),
+    **{f'frames {first} to {last}, a whole take': take_splitter(first, last) for first, last in TAKES}}
+
+
+def measure_likeness(data):
+    "How alike the frames are"
+    nearest = {gap: np.median(nearest_likeness(data.train, take_splitter(1201, 1800, gap))) for gap in GAPS}
+    return dict(
+        frames=len(data.train), signs=len(films(data.train)),
+        likeness=likeness(data.train, DISTANCES).reset_index().round(3).to_dict('records'),
+        matrix=likeness_matrix(data.train, 100).astype(float).round(2).tolist(),
+        nearest=[dict(gap=gap, median=round(float(middle), 3)) for gap, middle in nearest.items()])
+
+
+def measure_splits(data):
+    "What the small network reads, by the way the film was split; the second test set is looked at for two of them"
+    return dict(runs=[measure_split(data, name) for name in SPLITS])
+
+
+def measure_split(data, name):
+    start, learn = time.time(), train_small(data, SPLITS[name])
+    found = dict(kept=name, trained=len(learn.dls.train_ds), pictures=len(learn.dls.valid_ds), accuracy=score(learn))
+    if name in ('a random fifth', 'frames 2001 to 2500, a whole take'):
+        found['second'] = score(learn, learn.dls.test_dl(data.second_test, with_labels=True))
+        found['second_pictures'] = len(data.second_test)
+    return found | dict(seconds=round(time.time() - start))
+
+
+def score(learn, dl=None): return round(float(learn.validate(dl=dl)[-1]), 4)
+
+
+if __name__ == '__main__':
+    what, folders = sys.argv[1:]
+    data = get_data(folders, sets=['train'])
+    found = (measure_likeness if what == 'likeness' else measure_splits)(data)
+    names = ':'.join(Path(folder).name for folder in folders.split(':'))
+    about = dict(command=f'python results/film/measure.py {what} {names}', date=f'{date.today()}', machine='2 processor cores')
+    text = json.dumps(about | found).replace('], [', '],\n [').replace('}, {', '},\n {')
+    Path(__file__).with_name(f'{what}.json').write_text(text + '\n')
