@@ -8,13 +8,12 @@ Docs: https://asl-signs.github.io/asl_signs/parts/alike.html.md"""
 __all__ = ['thumbnails', 'most_alike', 'nearest_accuracy']
 
 # %% ../nbs/parts/alike.ipynb #cb89c5eb
-from pathlib import Path
 import numpy as np
-from PIL import Image
+from .pictures import to_rgb
 from .signs import sign_of
 
 # %% ../nbs/parts/alike.ipynb #1c0504f5
-def thumbnails(pictures,    # files or PIL images
+def thumbnails(pictures,    # files, PIL images or arrays
                side:int=32  # pixels
               ) -> np.ndarray: # (pictures, side*side), each row with mean 0 and length 1
     "Pictures as rows whose products are correlations"
@@ -22,9 +21,7 @@ def thumbnails(pictures,    # files or PIL images
     rows -= rows.mean(1, keepdims=True)
     return rows/np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
-def _grey(picture, side):
-    if isinstance(picture, (str, Path)): picture = Image.open(picture)
-    return np.float32(picture.convert('L').resize((side, side))).ravel()
+def _grey(picture, side): return np.float32(to_rgb(picture).convert('L').resize((side, side))).ravel()
 
 # %% ../nbs/parts/alike.ipynb #210de1bb
 def most_alike(asked, # files or PIL images

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
+from .pictures import PictureError, to_rgb
 from .signs import SIGNS, set_of, sign_of
 from .store import cache_dir, fingerprint, turn, whole
 
@@ -171,11 +172,10 @@ def absent_signs(data:SignData, # sorted pictures
 
 # %% ../nbs/parts/files.ipynb #21876979
 def unreadable(file:Path   # a picture
-              ) -> str|None: # what is wrong with it, or None
+              ) -> str|None: # a sentence that names it and says what is wrong, or None
     "Why a picture cannot be read, if it cannot"
-    try:
-        with Image.open(file) as picture: picture.load()
-    except Exception as e: return f'{file} ({type(e).__name__})'
+    try: to_rgb(file)
+    except PictureError as e: return str(e)
 
 # %% ../nbs/parts/files.ipynb #65afa7e0
 def check_readable(files # pictures
@@ -185,8 +185,9 @@ def check_readable(files # pictures
     if marker.exists(): return
     with ThreadPoolExecutor() as pool:
         bad = [f for f in progress_bar(pool.map(unreadable, files), total=len(files), leave=False) if f]
-    if bad: raise DataError(f'{len(bad)} of {len(files)} pictures cannot be read: {", ".join(bad[:3])}'
-                            f'{" and others" if bad[3:] else ""}. Delete or replace them, or fetch the archive again.')
+    if bad: raise DataError(f'{len(bad)} of {len(files)} pictures cannot be read. {" ".join(bad[:3])}'
+                            f'{f" There are {len(bad)-3} more." if bad[3:] else ""} Delete what cannot be mended, '
+                            f'or fetch the archive again.')
     with whole(marker) as part: part.touch()
 
 # %% ../nbs/parts/files.ipynb #af31e6f3
