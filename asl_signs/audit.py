@@ -7,7 +7,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/audit.html.md"""
 # %% auto #0
 __all__ = ['NAMES', 'inspect', 'inspect_all', 'summary', 'findings', 'Audit', 'check_data']
 
-# %% ../nbs/parts/audit.ipynb #121bb147
+# %% ../nbs/parts/audit.ipynb #654c426c
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,22 +15,18 @@ from pathlib import Path
 import pandas as pd
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
-from .files import all_pictures, set_aside_copies
+from .files import all_pictures, set_aside_copies, unreadable
 from .signs import SIGNS, set_of, sign_of
 
-# %% ../nbs/parts/audit.ipynb #8c27aa69
+# %% ../nbs/parts/audit.ipynb #c942dcc7
 def inspect(file:Path  # a picture
            ) -> dict:  # set, sign, size, mode, digest of the content; and `problem`, '' if it can be read
     "What there is to say about one picture by itself"
-    content = file.read_bytes()
-    about = dict(file=file, set=set_of(file), digest=hashlib.sha1(content, usedforsecurity=False).hexdigest(), problem='')
+    digest = hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
+    about = dict(file=file, set=set_of(file), digest=digest, problem=unreadable(file) or '')
     about['sign'] = sign_of(file) if about['set'] else None
-    try:
-        with Image.open(file) as picture:
-            about |= dict(size='{} x {}'.format(*picture.size), mode=picture.mode)
-            picture.load()
-    except Exception as e: about['problem'] = type(e).__name__ if content else 'empty'
-    return about
+    if about['problem']: return about
+    with Image.open(file) as picture: return about | dict(size='{} x {}'.format(*picture.size), mode=picture.mode)
 
 # %% ../nbs/parts/audit.ipynb #ba587f8a
 def inspect_all(files # pictures
@@ -62,43 +58,42 @@ def _counted(values):
     told = [str(value) if len(counts) == 1 else f'{value} ({count})' for value, count in counts.items()]
     return ', '.join(told[:3]) + (f' and {len(told) - 3} more' if told[3:] else '')
 
-# %% ../nbs/parts/audit.ipynb #54909ec7
+# %% ../nbs/parts/audit.ipynb #1d6c53cb
 def findings(rows:pd.DataFrame # as `inspect_all` made them
             ) -> list:         # sentences; empty if nothing is the matter
     "What is the matter with the pictures"
     checks = _unreadable, _nameless, _misplaced, _absent, _nested, _repeated, _leaked
     return [sentence for check in checks for sentence in check(rows)]
 
-def _say(files, sentence):
-    if not len(files): return []
-    return [f'{len(files)} {sentence}: {", ".join(map(str, files[:3]))}{" and others" if files[3:] else ""}.']
+def _say(what, files):
+    return [f'{what}: {len(files)} ({", ".join(map(str, files[:3]))}{" and others" if files[3:] else ""}).'] if files else []
 
-def _unreadable(rows): return _say([*rows.file[rows.problem != '']], 'pictures cannot be read')
+def _unreadable(rows): return _say('Cannot be read', [*rows.file[rows.problem != '']])
 
-def _nameless(rows): return _say([*rows.file[rows['set'].isna()]], 'pictures have names that tell no sign')
+def _nameless(rows): return _say('Names that tell no sign', [*rows.file[rows['set'].isna()]])
 
 def _misplaced(rows):
     named = rows[rows['set'].isin(['train', 'second_test'])]
     wrong = [f for f, sign in zip(named.file, named.sign) if f.parent.name != sign or not f.name.startswith(sign)]
-    return _say(wrong, 'pictures are named after another sign than their folder')
+    return _say('Named after another sign than their folder', wrong)
 
 def _absent(rows):
     for name, group in rows.groupby('set'):
         absent = [sign for sign in SIGNS if sign not in {*group.sign, *(['del'] if name == 'small_test' else [])}]
         if absent: yield f'The {NAMES[name]} lacks {len(absent)} of the 29 signs: {", ".join(absent)}.'
 
-def _nested(rows): return _say([*rows.file[rows['copy']]], 'pictures are second copies, in a nested folder')
+def _nested(rows): return _say('Second copies in a nested folder', [*rows.file[rows['copy']]])
 
 def _repeated(rows):
     for name, group in rows[~rows['copy']].groupby('set'):
         same = group.groupby('digest').file.agg(list)
         pairs = [f'{a} = {b}' for a, b, *_ in same[same.str.len() > 1]]
-        yield from _say(pairs, f'pictures of the {NAMES[name]} are there twice')
+        yield from _say(f'Twice in the {NAMES[name]}', pairs)
 
 def _leaked(rows):
     film, tests = (dict(zip(part.digest, part.file)) for part in (rows[rows['set'] == 'train'], rows[rows['set'] != 'train']))
     both = [f'{film[digest]} = {tests[digest]}' for digest in film.keys() & tests.keys()]
-    return _say(sorted(both), 'training pictures also stand in a test set')
+    return _say('In the training film and in a test set', sorted(both))
 
 # %% ../nbs/parts/audit.ipynb #d965638d
 @dataclass
