@@ -6,12 +6,11 @@ Docs: https://asl-signs.github.io/asl_signs/parts/kaggle.html.md"""
 
 # %% auto #0
 __all__ = ['DATASETS', 'ROOM', 'SETTINGS', 'BROWSER', 'CAUSES', 'UNKNOWN', 'PROGRESS', 'places', 'holds_pictures', 'find_dataset',
-           'check_room', 'credentials', 'blank', 'explain', 'run_client', 'download', 'fetch']
+           'check_room', 'credentials', 'blank', 'explain', 'pieces', 'run_client', 'download', 'fetch']
 
 # %% ../nbs/parts/kaggle.ipynb #4181eb4b
-import os, re, shutil, subprocess, sys
+import codecs, os, re, shutil, subprocess, sys
 from collections import deque
-from io import TextIOWrapper
 from pathlib import Path
 from .files import ArchiveError, DataError, extract, is_picture
 from .store import cache_dir, turn, whole
@@ -128,6 +127,16 @@ def explain(said:list, # lines, the last one last
     return ' '.join(next(causes, UNKNOWN)).format(slug=slug, page=page, who=who, fix=fix, last=last)
 
 # %% ../nbs/parts/kaggle.ipynb #4a661e36
+def pieces(stream # of bytes, with `read1`
+          ):      # yields text
+    "The lines and the progress bars of a stream, each as soon as it is there"
+    decode, rest = codecs.getincrementaldecoder('utf-8')('replace').decode, ''
+    while chunk := stream.read1():
+        *whole, rest = re.split(r'[\r\n]|(?<=B/s\])', rest + decode(chunk))
+        yield from filter(str.strip, whole)
+    yield rest
+
+# %% ../nbs/parts/kaggle.ipynb #4a661e40
 PROGRESS = re.compile(r'\d+%\||Resuming from|Retrying in')
 
 def run_client(slug:str,      # 'owner/name' on Kaggle
@@ -135,19 +144,23 @@ def run_client(slug:str,      # 'owner/name' on Kaggle
               ) -> tuple:     # (exit status, list of its last lines other than progress)
     "Let Kaggle's client fetch an archive, and pass its progress on"
     command = [sys.executable, '-m', 'kaggle', 'datasets', 'download', '-d', slug, '-p', str(folder)]
-    env, said = os.environ | dict(PYTHONUNBUFFERED='1', PYTHONIOENCODING='utf-8'), deque(maxlen=50)
+    env = os.environ | dict(PYTHONUNBUFFERED='1', PYTHONIOENCODING='utf-8')
+    said, end = deque(maxlen=50), '' # the end of the line of progress, if there is one
     with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as client:
         try:
-            for line in TextIOWrapper(client.stdout, 'utf-8', errors='replace', newline=''):
-                if PROGRESS.search(line): print(line, end='', file=sys.stderr, flush=True)
-                else: said.append(line.strip())
+            for piece in pieces(client.stdout):
+                if PROGRESS.search(piece):
+                    end = '\n'
+                    print(f'\r{piece.strip():79}', end='', file=sys.stderr, flush=True)
+                else: said.append(piece.strip())
         except BaseException:
             client.terminate()
             raise
+        finally: print(end=end, file=sys.stderr)
     return client.returncode, list(said)
 
-# %% ../nbs/parts/kaggle.ipynb #4a661e41
+# %% ../nbs/parts/kaggle.ipynb #4a661e45
 def download(slug:str,    # 'owner/name' on Kaggle
              archive:Path # where the archive is to appear
             ):
@@ -164,7 +177,7 @@ def download(slug:str,    # 'owner/name' on Kaggle
     os.replace(came, archive)
     shutil.rmtree(arriving)
 
-# %% ../nbs/parts/kaggle.ipynb #4a661e44
+# %% ../nbs/parts/kaggle.ipynb #4a661e48
 def fetch(slug:str,           # 'owner/name' on Kaggle
           keep:bool|None=None # keep the archive? None: as the variable `ASL_SIGNS_KEEP_ARCHIVE` says
          ) -> Path:           # a folder with its pictures, or with an archive of them
