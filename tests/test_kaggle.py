@@ -94,7 +94,7 @@ def archives(tmp_path_factory):
     "The drawn sample as Kaggle would send it, made longer than the pieces in which the client writes"
     folder = tmp_path_factory.mktemp('drawn')
     sample = draw_sample(folder/'sample', frames=1, pictures=1, side=16)
-    paths = [Path(shutil.make_archive(folder/at.name, 'zip', at)) for at in sorted(sample.glob('asl-*'))]
+    paths = [Path(shutil.make_archive(folder/at.name, 'zip', at)) for at in sample.glob('asl-*')]
     for path in paths:
         with zipfile.ZipFile(path, 'a') as zipped: zipped.writestr('notes.bin', os.urandom(3*MB))
     return {path.stem: path.read_bytes() for path in paths}
@@ -159,7 +159,7 @@ def test_an_archive_is_kept_on_request_and_used_again(kaggle, cache, monkeypatch
     assert len(files(cache)) == 29 + 28 + 1
     kaggle.asked.clear()
     shutil.rmtree(folder)
-    half = folder.parent/'.making-1'/folder.name/'A' # what a process leaves that was killed while unpacking
+    half = folder.parent/'.making-1'/folder.name/'A' # left by a process that was killed while unpacking
     half.mkdir(parents=True)
     (half/'A1.jpg').touch()
     assert len(all_pictures(fetch(SLUG, keep=False))) == 29 + 28 and not kaggle.asked
