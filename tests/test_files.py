@@ -1,5 +1,5 @@
 "Names, copies and settings for any input; and data that cannot be used"
-import os, shutil
+import os, shutil, stat, zipfile
 from pathlib import Path
 from unittest.mock import patch
 import pytest
@@ -88,3 +88,20 @@ def test_an_archive_that_is_none_is_named(tmp_path, cache, name):
     (tmp_path/'mine'/name).write_text('<html>Sign in to Kaggle</html>')
     with pytest.raises(DataError, match=name): all_pictures(tmp_path/'mine')
     assert not cache.exists() or not any(f.is_dir() for f in cache.rglob('*'))
+
+
+@pytest.mark.parametrize('name, mode', [
+    ('../A/A2.jpg', 0), ('/A/A2.jpg', 0), ('A/../../A2.jpg', 0), ('A\\..\\..\\A2.jpg', 0), ('C:/A2.jpg', 0),
+    ('A/A2.jpg', stat.S_IFLNK | 0o777),
+])
+def test_an_archive_that_reaches_outside_is_refused_whole(tmp_path, cache, name, mode):
+    archive = tmp_path/'mine'/'asl-alphabet.zip'
+    archive.parent.mkdir()
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = mode << 16
+    with zipfile.ZipFile(archive, 'w') as zipped:
+        zipped.writestr('A/A1.jpg', 'a picture')
+        zipped.writestr(entry, '/etc/passwd')
+    with pytest.raises(DataError) as error: all_pictures(archive.parent)
+    assert str(archive) in str(error.value) and f'({name})' in str(error.value)
+    assert [f.name for f in tmp_path.rglob('*') if f.is_file()] == ['asl-alphabet.zip']
