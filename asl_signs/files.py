@@ -203,7 +203,7 @@ def unreadable(file:Path   # a picture
 def check_readable(files # pictures
                   ):     # DataError, naming the first unreadable ones
     "Make sure that every picture can be decoded; what was checked once is not read again"
-    marker = cache_dir()/'readable'/fingerprint(files)
+    marker = cache_dir()/'readable'/fingerprint(files, 'to_rgb') # the name of the check: another one looks again
     if marker.exists(): return
     with ThreadPoolExecutor() as pool:
         bad = [f for f in progress_bar(pool.map(unreadable, files), total=len(files), leave=False) if f]
