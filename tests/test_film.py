@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.film import TAKES, film_splitter, is_held_out, lengths_for, scenes, take_splitter
+from asl_signs.film import TAKES, film_splitter, is_held_out, scenes, take_splitter
 from asl_signs.signs import number_of, sign_of
 
 stretches, gaps, shares = st.integers(1, 600), st.integers(0, 120), st.sampled_from([.1, .2, .25, .3, .5, 2/3])
@@ -60,7 +60,7 @@ def test_frames_that_are_left_out_lie_in_the_gap(numbering, gap):
 
 def test_kaggles_film_is_split_at_its_cuts():
     files = frames({'A': range(1, 3001), 'space': range(1, 3001)})
-    train, valid = sides(film_splitter(**lengths_for(files)), files)
+    train, valid = sides(film_splitter(), files)
     assert {number_of(f) for f in valid} == {*range(TAKES[2][0], TAKES[2][1] + 1)}
     assert len(valid) == 1000 and len(train) == 2*(3000 - 500 - 200)
 
@@ -74,12 +74,12 @@ def test_each_take_can_be_kept(take):
 
 @given(st.integers(6, 2500))
 def test_any_film_is_long_enough_for_its_lengths(longest):
-    assert sides(film_splitter(**lengths_for(frames({'A': range(1, longest + 1)}))), frames({'A': range(1, longest + 1)}))
+    assert sides(film_splitter(), frames({'A': range(1, longest + 1)}))
 
 
 @pytest.mark.parametrize('numbers', [[1, 2, 3], [2100], [2100, 2101]])
 def test_a_film_without_two_sides_is_refused(numbers):
-    assert sides(film_splitter(), frames({'A': numbers})) is None
+    assert sides(film_splitter(stretch=500), frames({'A': numbers})) is None
 
 
 def photograph(folder, sign, number, background, hand):
