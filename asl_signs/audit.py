@@ -58,7 +58,7 @@ def _counted(values):
     told = [str(value) if len(counts) == 1 else f'{value} ({count})' for value, count in counts.items()]
     return ', '.join(told[:3]) + (f' and {len(told) - 3} more' if told[3:] else '')
 
-# %% ../nbs/parts/audit.ipynb #1d6c53cb
+# %% ../nbs/parts/audit.ipynb #06983f9f
 def findings(rows:pd.DataFrame # as `inspect_all` made them
             ) -> list:         # sentences; empty if nothing is the matter
     "What is the matter with the pictures"
@@ -91,7 +91,8 @@ def _repeated(rows):
         yield from _say(f'Twice in the {NAMES[name]}', pairs)
 
 def _leaked(rows):
-    film, tests = (dict(zip(part.digest, part.file)) for part in (rows[rows['set'] == 'train'], rows[rows['set'] != 'train']))
+    film, tests = (dict(zip(part.digest, part.file)) for part in
+                   (rows[rows['set'] == 'train'], rows[rows['set'].isin(['small_test', 'second_test'])]))
     both = [f'{film[digest]} = {tests[digest]}' for digest in film.keys() & tests.keys()]
     return _say('In the training film and in a test set', sorted(both))
 
