@@ -92,12 +92,13 @@ def run_notebook(path:Path # a notebook
 def _execute(client):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.execute)
-        try: running.result()
-        except KeyboardInterrupt:
-            while not running.done(): # again: Python ignores an interrupt that meets a destructor
-                client.stop()
-                wait([running], timeout=5)
-            raise
+        while not running.done():
+            try:
+                if client.stopped: client.stop() # more than once: Python ignores an interrupt that meets a destructor
+                wait([running], timeout=15)      # long enough for the cell to clean up undisturbed
+            except KeyboardInterrupt: client.stopped = True
+    if client.stopped: raise KeyboardInterrupt
+    running.result()
 
 # %% ../nbs/parts/lessons.ipynb #e2caea09
 def lessons_in(nbs:Path   # the folder of notebooks
