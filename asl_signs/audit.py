@@ -7,10 +7,11 @@ Docs: https://asl-signs.github.io/asl_signs/parts/audit.html.md"""
 # %% auto #0
 __all__ = ['NAMES', 'inspect', 'inspect_all', 'summary', 'findings', 'Audit', 'check_data']
 
-# %% ../nbs/parts/audit.ipynb #654c426c
+# %% ../nbs/parts/audit.ipynb #5195b58d
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 import pandas as pd
 from fastprogress.fastprogress import progress_bar
@@ -18,12 +19,13 @@ from PIL import Image
 from .files import all_pictures, set_aside_copies, unreadable
 from .signs import SIGNS, set_of, sign_of
 
-# %% ../nbs/parts/audit.ipynb #c942dcc7
+# %% ../nbs/parts/audit.ipynb #914261e9
 def inspect(file:Path  # a picture
            ) -> dict:  # set, sign, size, mode, digest of the content; and `problem`, '' if it can be read
     "What there is to say about one picture by itself"
     digest = hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
-    about = dict(file=file, set=set_of(file), digest=digest, problem=unreadable(file) or '')
+    about = dict(file=file, set=set_of(file), digest=digest,
+                 size=None, mode=None, problem=unreadable(file) or '')
     about['sign'] = sign_of(file) if about['set'] else None
     if about['problem']: return about
     with Image.open(file) as picture: return about | dict(size='{} x {}'.format(*picture.size), mode=picture.mode)
@@ -96,7 +98,7 @@ def _leaked(rows):
     both = [f'{film[digest]} = {tests[digest]}' for digest in film.keys() & tests.keys()]
     return _say('In the training film and in a test set', sorted(both))
 
-# %% ../nbs/parts/audit.ipynb #d965638d
+# %% ../nbs/parts/audit.ipynb #5b62cea4
 @dataclass
 class Audit:
     "What `check_data` found"
@@ -106,7 +108,7 @@ class Audit:
 
     def __repr__(self): return '\n'.join([self.summary.to_string(), '', *self._found()])
 
-    def _repr_html_(self): return self.summary.to_html() + ''.join(f'<p>{sentence}</p>' for sentence in self._found())
+    def _repr_html_(self): return self.summary.to_html() + ''.join(f'<p>{escape(said)}</p>' for said in self._found())
 
     def _found(self): return self.findings or ['Nothing is the matter with them.']
 
