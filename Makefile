@@ -4,7 +4,7 @@
 #   make test    install into .venv, then run every notebook and test
 #
 # `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
-# One run's settings: ARCH, SIZE, BS, EPOCHS (see nbs/parts/settings.ipynb). The folder: REPORT.
+# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT (see nbs/parts/settings.ipynb). The folder: REPORT.
 
 PYTHON ?= python3
 DATA   ?= sample
@@ -16,6 +16,7 @@ export ASL_SIGNS_ARCH   := $(or $(ARCH),$(ASL_SIGNS_ARCH))
 export ASL_SIGNS_SIZE   := $(or $(SIZE),$(ASL_SIGNS_SIZE))
 export ASL_SIGNS_BS     := $(or $(BS),$(ASL_SIGNS_BS))
 export ASL_SIGNS_EPOCHS := $(or $(EPOCHS),$(ASL_SIGNS_EPOCHS))
+export ASL_SIGNS_SPLIT  := $(or $(SPLIT),$(ASL_SIGNS_SPLIT))
 
 .PHONY: help run test lab install prepare clean
 

@@ -25,6 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 from traitlets.config import Config
 from .files import DataError
+from .film import FilmError
 from .pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
 from .store import recorded, whole
 
@@ -170,9 +171,12 @@ def check_first(source:str # as for `get_data`
     from asl_signs.settings import get_settings
     from asl_signs.backbones import WeightsError
     from asl_signs.training import new_learner
+    try: get_settings() # said before any picture is looked at
+    except ValueError as e: raise LessonError(str(e)) from e
     data = get_data(source)
     settings = get_settings(data)
     try: new_learner(get_dls(data, settings), settings)
+    except FilmError as e: raise LessonError(f'{e} With make: make run DATA=... SPLIT=random') from e
     except WeightsError as e: raise LessonError(f'{e} With make: make run DATA=... ARCH=tf_efficientnet_lite0') from e
     return data, settings
 

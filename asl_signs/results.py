@@ -30,7 +30,8 @@ def share(accuracy:dict|None # {'value': share, 'pictures': number}; None: not m
     return f'{100*accuracy["value"]:.2f} % of {accuracy["pictures"]:,}' if accuracy else '–'
 
 # %% ../nbs/parts/results.ipynb #a57f4a10
-MEASURED = 'validation, random frames', 'small test set', 'second test set' # names of accuracies
+MEASURED = ('validation, random frames', 'validation, held-out film', # names of accuracies
+            'small test set', 'second test set')
 
 def read_results(folder:Path # `results`
                 ) -> list:   # of runs, in the order of their files' names
@@ -43,4 +44,5 @@ def results_table(folder:Path # `results`
     head = ['run', 'backbone, pixels', *MEASURED]
     rows = [[run['title'], '{arch}, {size}'.format(**run['settings']),
              *(share(run['accuracies'].get(name)) for name in MEASURED)] for run in read_results(folder)]
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, ['---', '---', '--:', '--:', '--:'], *rows])
+    line = ['---', '---', *['--:']*len(MEASURED)]
+    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, line, *rows])

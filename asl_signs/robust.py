@@ -10,6 +10,7 @@ __all__ = ['merged_files', 'get_merged_dls', 'get_merged_learner']
 # %% ../nbs/03_robust.ipynb #6d77d03a
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Learner, RandomSplitter,
                                Resize, aug_transforms, set_seed)
+from .data import Picture
 from .files import SignData
 from .settings import Settings, get_settings
 from .signs import SIGNS, set_of, sign_of
@@ -27,7 +28,7 @@ def get_merged_dls(data:SignData,    # what `get_data` returned
                   ) -> DataLoaders:  # of training and validation batches
     "Both sets in batches, prepared as in lesson 0; a random share is kept for validation"
     block = DataBlock(
-        blocks=(ImageBlock, CategoryBlock(vocab=SIGNS)),
+        blocks=(ImageBlock(Picture), CategoryBlock(vocab=SIGNS)),
         get_y=sign_of,
         splitter=RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct),
         item_tfms=Resize(settings.size),
