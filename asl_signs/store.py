@@ -8,11 +8,11 @@ Docs: https://asl-signs.github.io/asl_signs/parts/store.html.md"""
 __all__ = ['cache_dir', 'out_dir', 'whole', 'turn', 'fingerprint', 'record', 'recorded']
 
 # %% ../nbs/parts/store.ipynb #bcb3b3d7
-import hashlib, json, os
+import hashlib, json, os, sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 # %% ../nbs/parts/store.ipynb #cb510377
@@ -40,12 +40,20 @@ def whole(path:str|Path # a file or folder that is to appear; a folder must not 
         os.replace(part, path)
 
 # %% ../nbs/parts/store.ipynb #cd6f78e8
-def turn(path:str|Path # what the lock is for
-        ) -> FileLock: # a context manager
-    "A lock that one process at a time holds for `path`"
+@contextmanager
+def turn(path:str|Path,   # what is to be made by one process at a time
+         patience:float=2 # seconds to wait before saying so
+        ):                # a context manager
+    "Wait until no other process is at work on `path`, and keep others waiting meanwhile"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_name(f'.{path.name}.lock'))
+    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    try: lock.acquire(timeout=patience)
+    except Timeout:
+        print(f'Another process is making {path.name}. Waiting for it …', file=sys.stderr, flush=True)
+        lock.acquire()
+    try: yield
+    finally: lock.release()
 
 # %% ../nbs/parts/store.ipynb #0c82482d
 def fingerprint(files,        # pictures, in any order

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 from asl_signs.drawing import portrait
 from asl_signs.files import pictures_in, unreadable
 from asl_signs.pictures import MOST_PIXELS, PictureError, to_rgb
+from asl_signs.sample import draw_sample
 
 HAND = portrait('K', side=48)
 PIXELS = np.asarray(HAND)
@@ -282,12 +283,37 @@ def test_is_refused_before_training_in_the_same_words(case, tmp_path):
     assert unreadable(written(tmp_path, 'whole.jpg', JPEG)) is None
 
 
+@pytest.mark.parametrize('name', RIGHT)
+def test_fastai_opens_it_alike(name, tmp_path):
+    from asl_signs.data import Picture
+    given = RIGHT[name][0]
+    assert np.array_equal(Picture.create(given(tmp_path)), to_rgb(given(tmp_path)))
+
+
 def test_jpegs_are_what_fastai_sees(tmp_path):
     from fastai.vision.core import PILImage
     for number, quality in enumerate((30, 75, 95)):
         file = written(tmp_path, f'{number}.jpg', encoded(HAND, 'jpeg', quality=quality))
         assert np.array_equal(to_rgb(file), PILImage.create(file))
         assert np.array_equal(to_rgb(PILImage.create(file)), PILImage.create(file))
+
+
+def test_training_and_evaluation_see_the_same_picture(tmp_path):
+    from asl_signs.data import get_data, get_dls
+    from asl_signs.robust import get_merged_dls
+    from asl_signs.settings import get_settings
+    data = get_data(draw_sample(tmp_path/'drawn', frames=8, pictures=1, side=32))
+    for file in (frame := data.train[0], photograph := data.second_test[0]):
+        lying = Image.open(file).transpose(Image.Transpose.ROTATE_90)
+        exif = lying.getexif()
+        exif[ExifTags.Base.Orientation] = 6
+        lying.save(file, exif=exif)
+    settings = get_settings(data, bs=4)
+    dls, merged = get_dls(data, settings), get_merged_dls(data, settings)
+    seen = {file: ds[i][0] for ds in (dls.train_ds, dls.valid_ds, merged.train_ds, merged.valid_ds) for i, file in enumerate(ds.items) if file in (frame, photograph)}
+    seen['tested'] = dls.test_dl([photograph]).dataset[0][0]
+    for file, picture in seen.items(): assert np.array_equal(picture, to_rgb(photograph if file == 'tested' else file)), file
+    assert {frame, photograph} < seen.keys()
 
 
 def test_neither_torch_nor_fastai_is_loaded():

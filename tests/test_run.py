@@ -5,9 +5,11 @@ from pathlib import Path
 from unittest.mock import patch
 import pytest
 from PIL import Image
+from fastai.data.transforms import RandomSplitter
+from asl_signs.data import get_splitter
 from asl_signs.lessons import check_first, main
 from asl_signs.sample import draw_sample
-from asl_signs.signs import SIGNS
+from asl_signs.signs import SIGNS, number_of
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = '00_data', '01_training', '02_evaluation', '03_robust'
@@ -57,7 +59,7 @@ def test_metrics_say_what_was_measured_on_what(report):
     assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (12*29, 28, 3*29)
     assert set(metrics['seconds']) == set(LESSONS) and all(seconds > 0 for seconds in metrics['seconds'].values())
     counts = {name: accuracy['pictures'] for name, accuracy in metrics['accuracies'].items()}
-    assert counts == {'validation, random frames': 69, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87}
+    assert counts == {'validation, held-out film': 2*29, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87}
     assert all(0 <= accuracy['value'] <= 1 for accuracy in metrics['accuracies'].values())
 
 
@@ -141,6 +143,27 @@ def test_an_unreadable_picture(refused, own):
 def test_weights_that_cannot_be_fetched(refused, own, tmp_path):
     offline = dict(HTTPS_PROXY='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9', TORCH_HOME=str(tmp_path/'torch'))
     refused(own, 'resnet18', 'ARCH=tf_efficientnet_lite0', ASL_SIGNS_ARCH='resnet18', **offline)
+
+
+def test_a_setting_that_cannot_be_read(refused, own):
+    refused(own, 'ASL_SIGNS_EPOCHS', 'whole number', ASL_SIGNS_EPOCHS='many')
+
+
+def test_a_split_that_does_not_exist(refused, own):
+    refused(own, "'radnom'", 'SPLIT=', "'film', 'random'", ASL_SIGNS_SPLIT='radnom')
+
+
+def test_a_film_too_short_to_hold_out_a_stretch(refused, own):
+    for frame in (own/'asl-alphabet'/'asl_alphabet_train').rglob('*.jpg'):
+        if number_of(frame) > 1: frame.unlink()
+    refused(own, 'too short', 'SPLIT=random', ASL_SIGNS_ARCH='tf_efficientnet_lite0')
+
+
+def test_the_originals_split_can_be_had(own, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_ARCH', 'tf_efficientnet_lite0')
+    monkeypatch.setenv('ASL_SIGNS_SPLIT', 'random')
+    data, settings = check_first(str(own))
+    assert settings.split == 'random' and get_splitter(settings)(data.train)[1] == RandomSplitter(.2, seed=42)(data.train)[1]
 
 
 def test_a_failure_is_told_without_a_traceback(tmp_path):

@@ -1,5 +1,5 @@
 "Files appear whole: under faults, and with several processes at once"
-import json, os
+import json, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, strategies as st
 from asl_signs.sample import draw_sample, get_sample
-from asl_signs.store import fingerprint, record, recorded, whole
+from asl_signs.store import fingerprint, record, recorded, turn, whole
 
 
 def processes(function, arguments):
@@ -72,3 +72,13 @@ def test_fingerprints_tell_files_apart(tmp_path):
         file.write_text('same')
     assert fingerprint([one]) != fingerprint([two]) != fingerprint([one, two])
     assert fingerprint([one], 'size 64') != fingerprint([one], 'size 96')
+
+
+def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
+    path, script = tmp_path/'weights.pth', 'import sys, time; from asl_signs.store import turn\nwith turn(sys.argv[1]): print("mine", flush=True); time.sleep(2)'
+    with subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with turn(path, patience=.2): assert other.wait(10) == 0
+    assert 'Another process is making weights.pth' in capfd.readouterr().err
+    with turn(path): pass
+    assert not capfd.readouterr().err
