@@ -13,6 +13,7 @@ from pathlib import Path
 from fastai.vision.all import (CategoryBlock, ConvLayer, DataBlock, DataLoaders, ImageBlock, Learner, Normalize,
                                PILImage, RandomSplitter, Resize, Tensor, accuracy, aug_transforms,
                                get_image_files, imagenet_stats, nn, parent_label, set_seed)
+from .batches import cached
 from .files import SETS, DataError, SignData, all_pictures, check, sort_pictures
 from .film import film_splitter
 from .kaggle import DATASETS, fetch
@@ -71,7 +72,7 @@ def get_dls(data:SignData,     # what `get_data` returned
             settings:Settings # batch size, and what `get_block` needs
            ) -> DataLoaders:  # of training and validation batches
     "The film in batches of the size asked for"
-    return get_block(settings).dataloaders(data.path, bs=settings.bs)
+    return get_block(settings).dataloaders(data.path, bs=settings.bs, **cached(data, settings))
 
 # %% ../nbs/00_data.ipynb #f6eed356
 def steps_per_epoch(pictures:int,     # that are trained on

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 import numpy as np
 from PIL import Image
+from .pictures import to_rgb
 
 # %% ../nbs/parts/drawing.ipynb #1b518c9b
 HANDSHAPES = '''
@@ -247,7 +248,7 @@ def contact_sheet(pictures,         # title -> PIL image or file; or files, with
     figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.2*rows), dpi=84, squeeze=False)
     for axis in axes.flat: axis.axis('off')
     for axis, (title, picture) in zip(axes.flat, pictures.items()):
-        axis.imshow(Image.open(picture) if isinstance(picture, Path) else picture)
+        axis.imshow(to_rgb(picture) if isinstance(picture, Path) else picture)
         axis.set_title(title, fontsize=8, pad=2)
     figure.text(.5, 0, caption, ha='center', fontsize=8, style='italic')
     figure.tight_layout(pad=.3, rect=(0, .03, 1, 1))

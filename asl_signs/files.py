@@ -153,7 +153,7 @@ class SignData:
         note = f' ({self.note})' if self.note else ''
         found = (f'{len(self.train)} training pictures, {len(self.small_test)} in the small test set, '
                  f'{len(self.second_test)} in the second, from {self.source}{note}')
-        return '. '.join([found, *self.remarks])
+        return '. '.join(filter(None, [found, ' '.join(self.remarks)]))
 
 # %% ../nbs/parts/files.ipynb #0e06c4a5
 def set_aside_copies(files    # pictures

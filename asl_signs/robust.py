@@ -10,6 +10,7 @@ __all__ = ['merged_files', 'get_merged_dls', 'get_merged_learner']
 # %% ../nbs/03_robust.ipynb #6d77d03a
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Learner, RandomSplitter,
                                Resize, aug_transforms, set_seed)
+from .batches import cached
 from .data import Picture
 from .files import SignData
 from .settings import Settings, get_settings
@@ -33,7 +34,7 @@ def get_merged_dls(data:SignData,    # what `get_data` returned
         splitter=RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct),
         item_tfms=Resize(settings.size),
         batch_tfms=aug_transforms())
-    return block.dataloaders(merged_files(data), bs=settings.bs)
+    return block.dataloaders(merged_files(data), bs=settings.bs, **cached(data, settings))
 
 # %% ../nbs/03_robust.ipynb #97ff17f4
 def get_merged_learner(data:SignData,         # what `get_data` returned

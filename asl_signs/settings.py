@@ -27,6 +27,7 @@ class Settings:
     valid_pct:float = 0.2        # how much of the training pictures is kept
     seed:int = 42                # of a random split, the shuffling and the new head
     pretrained:bool = True       # start from weights that know ImageNet?
+    fast:bool = False            # decode pictures once, and compute as this machine does best?
 
     def __post_init__(self):
         if self.split in SPLITS: return
