@@ -7,6 +7,7 @@ from fastcore.docments import docments
 import asl_signs
 from asl_signs.lessons import lessons_in, parts_in
 from asl_signs.pages import address, readme, stamp
+from asl_signs.results import read_results, share
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
@@ -85,6 +86,14 @@ def test_lessons_are_more_prose_than_code(path):
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.get('id') not in ('badges', 'install')]
     length = lambda kind: sum(len(cell.source) for cell in cells if cell.cell_type == kind)
     assert length('markdown') > .8*length('code')
+
+
+@pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
+def test_numbers_in_prose_are_numbers_of_record(path):
+    "What a lesson says was measured, as '87.02 % of 1,680', stands in results/"
+    prose = ' '.join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == 'markdown')
+    known = {share(accuracy) for run in read_results(ROOT/'results') for accuracy in run['accuracies'].values()}
+    assert {*re.findall(r'\d+\.\d\d % of [\d,]+\d', prose)} <= known
 
 
 def public_functions(module):
