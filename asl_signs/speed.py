@@ -43,7 +43,7 @@ def fast_callbacks(model:nn.Module,    # the network
     pays = device.type == 'cpu' and has_bfloat16() and not is_depthwise(model)
     return [ChannelsLast(), *([BFloat16OnCPU()] if pays else [])]
 
-# %% ../nbs/parts/speed.ipynb #6d052ad5
+# %% ../nbs/parts/speed.ipynb #703c7961
 class GrowPictures(Callback):
     "Train on small pictures first and on full ones in the end"
     order = 9 # after the batch is on the device, before precision is chosen
@@ -58,7 +58,8 @@ class GrowPictures(Callback):
              done:float # share of the training, from 0 to 1
             ) -> int:   # pixels
         "The side that pictures have at this point"
-        share = self.start + (1 - self.start)*min(done/self.until, 1)
+        if done >= self.until: return full
+        share = self.start + (1 - self.start)*done/self.until
         return min(full, round(share*full/self.step)*self.step)
 
     def before_batch(self):
