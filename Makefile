@@ -4,7 +4,8 @@
 #   make test    install into .venv, then run every notebook and test
 #
 # `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
-# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT (see nbs/parts/settings.ipynb). The folder: REPORT.
+# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST (see nbs/parts/settings.ipynb).
+# The folder: REPORT.
 
 PYTHON ?= python3
 DATA   ?= sample
@@ -17,12 +18,14 @@ export ASL_SIGNS_SIZE   := $(or $(SIZE),$(ASL_SIGNS_SIZE))
 export ASL_SIGNS_BS     := $(or $(BS),$(ASL_SIGNS_BS))
 export ASL_SIGNS_EPOCHS := $(or $(EPOCHS),$(ASL_SIGNS_EPOCHS))
 export ASL_SIGNS_SPLIT  := $(or $(SPLIT),$(ASL_SIGNS_SPLIT))
+export ASL_SIGNS_FAST   := $(or $(FAST),$(ASL_SIGNS_FAST))
 
-.PHONY: help run test lab install prepare clean
+.PHONY: help run test lab bench install prepare clean
 
 help:
 	@sed -n '/^# Two/,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "make lab      open the lessons in JupyterLab (with DATA, as above)"
+	@echo "make bench    measure the fast way against the plain recipe (QUICK=1: briefly)"
 	@echo "make prepare  after editing notebooks: modules, fresh outputs, README"
 	@echo "make clean    remove .venv and report/"
 
@@ -35,6 +38,9 @@ test: .venv/installed
 
 lab: .venv/installed
 	@ASL_SIGNS_DATA="$$($(BIN)/python -c 'import sys; from asl_signs.lessons import absolute; print(absolute(sys.argv[1]))' "$(DATA)")" $(BIN)/jupyter lab --notebook-dir nbs
+
+bench: .venv/installed
+	@$(BIN)/python bench/bench.py $(if $(QUICK),--quick)
 
 install: .venv/installed
 

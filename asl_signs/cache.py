@@ -123,7 +123,7 @@ def _decode(left, part, log, files, size):
             pool.shutdown(cancel_futures=True)
             raise
 
-# %% ../nbs/parts/cache.ipynb #63724509
+# %% ../nbs/parts/cache.ipynb #42da3ba9
 class Pixels:
     "Decoded pictures: an array on the disk, and which row of it belongs to which file"
     def __init__(self,
@@ -153,16 +153,17 @@ class Pixels:
              rows # numbers of rows
             ) -> np.ndarray: # uint8 of shape (pictures, size, size, 3), a copy
         "A batch of pictures"
-        self.taken += len(rows)
+        batch = self.array.take(rows, axis=0)
+        self.taken += batch.nbytes
         if self.taken > KEEP: self.release()
-        return self.array.take(rows, axis=0)
+        return batch
 
     def release(self):
         "Give mapped memory back to the system"
         self.taken = 0
         if hasattr(mmap, 'MADV_DONTNEED'): self.array.base.madvise(mmap.MADV_DONTNEED)
 
-KEEP = 4096 # pictures that are taken before mapped memory is given back
+KEEP = 2**24 # bytes that are taken before mapped memory is given back
 
 # %% ../nbs/parts/cache.ipynb #fdad332a
 def get_pixels(files,   # pictures, in any order

@@ -1,33 +1,47 @@
-"The fast way against the plain recipe of the lessons, in one run on the same pictures: `make bench`"
-import argparse, json, os, platform, random, statistics, subprocess, sys, tempfile, time
-from functools import partial
+"""The fast way against the plain recipe of the lessons, in one run, on the same pictures: `make bench`
+
+The plain recipe is the block of lesson 0 with the number of workers that is fastest here, and the training of lesson 1.
+Every comparison alternates between the two; medians, and the ratio of each pair with its median and range, go to
+results/bench/. What they mean is told in nbs/parts/bench.ipynb."""
+import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
-import torch
-from fastai.vision.all import Callback, get_image_files, noop, set_seed
+from fastai.vision.all import Callback, Learner, accuracy, noop, set_seed
+from tqdm import tqdm
 from asl_signs.batches import CachedDL
 from asl_signs.cache import get_pixels
-from asl_signs.data import get_block, get_data, small_network
+from asl_signs.data import get_block, get_data, get_dls, small_network
+from asl_signs.files import SignData
 from asl_signs.sample import draw_sample
-from asl_signs.settings import Settings
-from asl_signs.speed import fast_callbacks
-from asl_signs.training import new_learner
+from asl_signs.settings import get_settings
+from asl_signs.speed import fast_callbacks, train_quickly
+from asl_signs.store import cache_dir, turn, whole
+from asl_signs.training import new_learner, train
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 0, 1, 2, 4
+LITE0 = 'tf_efficientnet_lite0'
 
+
+# What is compared
 
 def loaders(files, settings, fast, workers=None, valid=32):
     "What the lessons make of these pictures: the block of lesson 0, given a list; the last few are for validation"
-    block = get_block(settings)
-    block.get_items, block.splitter = noop, lambda files: ([*range(len(files) - valid)], [*range(len(files) - valid, len(files))])
+    block, last = get_block(settings), len(files) - valid
+    block.get_items, block.splitter = noop, lambda files: ([*range(last)], [*range(last, len(files))])
     how = dict(dl_type=CachedDL, pixels=get_pixels({*files}, settings.size)) if fast else dict(num_workers=workers)
     return block.dataloaders(files, bs=settings.bs, **how)
 
 
+def host(dls):
+    "The training pictures up to where they go to the device"
+    return dls.train.new(after_batch=None)
+
+
 def one_pass(dl):
-    "Pictures a second of one pass, as far as the processor prepares them"
+    "Pictures a second"
     start, pictures = time.perf_counter(), 0
     for batch in dl: pictures += len(batch[0])
     return pictures/(time.perf_counter() - start)
@@ -38,43 +52,40 @@ def best_workers(files, settings):
     return max(WORKERS, key=lambda workers: one_pass(host(loaders(files, settings, False, workers))))
 
 
-def host(dls): return dls.train.new(after_batch=None)
+def compare(repeats, plain, fast):
+    "Both in turn; medians, and the ratio of each pair: its median, lowest and highest"
+    pairs = [(plain(), fast()) for _ in range(repeats)]
+    ratios = [b/a for a, b in pairs]
+    return dict(plain=statistics.median(a for a, _ in pairs), fast=statistics.median(b for _, b in pairs),
+                ratio=statistics.median(ratios), lowest=min(ratios), highest=max(ratios), repeats=repeats)
 
 
-def alternate(repeats, **ways):
-    "Measures each way once in turn, `repeats` times; name -> figures"
-    found = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items(): found[name].append(way())
-    return found
+# 1 and 2: reading
 
-
-def summary(found, ours='fast', plain='plain'):
-    "Medians, and the ratio of each pair with its median and range"
-    ratios = [a/b for a, b in zip(found[ours], found[plain])]
-    return dict({name: statistics.median(values) for name, values in found.items()}, ratio=statistics.median(ratios),
-                lowest=min(ratios), highest=max(ratios), repeats=len(ratios))
-
-
-def input_pipeline(files, settings, repeats):
-    "Pictures a second, read and put into batches, the device's work left out"
-    workers = best_workers(files, settings)
+def input_pipeline(files, settings, repeats, workers=None):
+    "Pictures a second, read and put into batches; what the device does is left out"
+    if workers is None: workers = best_workers(files, settings)
     plain, fast = (host(loaders(files, settings, way, workers)) for way in (False, True))
     one_pass(fast) # the first pass works out the labels
-    return summary(alternate(repeats, plain=lambda: one_pass(plain), fast=lambda: one_pass(fast))) | dict(workers=workers, pictures=len(files), size=settings.size)
+    return compare(repeats, lambda: one_pass(plain), lambda: one_pass(fast)) | about(files, settings, workers=workers)
 
 
 def building(files, settings, repeats):
     "Pictures a second, decoded into the cache, beside one pass of the plain recipe"
-    workers = best_workers(files, settings)
-    plain = host(loaders(files, settings, False, workers, valid=0))
+    files, workers = sorted({*files}), best_workers(files, settings)
+    plain = host(loaders(files, settings, False, workers))
     def build():
         with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, ASL_SIGNS_CACHE=folder):
             start = time.perf_counter()
-            get_pixels({*files}, settings.size)
-            return len({*files})/(time.perf_counter() - start)
-    return summary(alternate(repeats, plain=lambda: one_pass(plain), fast=build)) | dict(workers=workers, pictures=len({*files}), size=settings.size)
+            get_pixels(files, settings.size)
+            return len(files)/(time.perf_counter() - start)
+    return compare(repeats, lambda: one_pass(plain), build) | about(files, settings, workers=workers)
 
+
+def about(files, settings, **more): return dict(pictures=len(files), size=settings.size, bs=settings.bs) | more
+
+
+# 3: training
 
 class Timer(Callback):
     "Pictures a second of the last epoch's training, validation left out"
@@ -85,57 +96,184 @@ class Timer(Callback):
     def after_train(self): self.speed = self.pictures/(time.perf_counter() - self.start)
 
 
-def training(files, settings, repeats):
-    "Pictures a second, trained on with all layers learning"
-    workers = best_workers(files, settings)
-    def trainer(fast):
-        set_seed(42)
-        learn, timer = new_learner(loaders(files, settings, fast, workers), settings), Timer()
-        learn.unfreeze()
-        helpers = [timer, *(fast_callbacks(learn.model, learn.dls.device) if fast else [])]
-        def epoch():
-            with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4, cbs=helpers)
-            return timer.speed
-        epoch() # the first one is slower
-        return epoch
-    return summary(alternate(repeats, plain=trainer(False), fast=trainer(True))) | dict(arch=settings.arch, workers=workers, pictures=len(files), size=settings.size)
+def trainer(files, settings, fast, workers):
+    "A function that trains one epoch, all layers learning, and says how many pictures a second"
+    set_seed(42)
+    learn, timer = new_learner(loaders(files, settings, fast, workers), settings), Timer()
+    learn.unfreeze()
+    helpers = [timer, *(fast_callbacks(learn.model, learn.dls.device) if fast else [])]
+    def epoch():
+        with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4, cbs=helpers)
+        return timer.speed
+    epoch() # the first one is slower
+    return epoch
 
 
-def time_to_accuracy(data, settings, repeats, recipe):
-    "Seconds until held-out film is read as well as the plain recipe reads it in the end; each repeat with a seed of its own"
-    found = dict(plain=[], fast=[], accuracy=[], reached=[])
-    for seed in range(repeats):
-        seconds, plain = plain_run(data, settings, seed)
-        rows = recipe(data, settings, seed)
-        enough = [row for row in rows if row[1] >= plain] or [(float('inf'), rows[-1][1])]
-        for name, value in dict(plain=seconds, fast=enough[0][0], accuracy=plain, reached=enough[0][1]).items(): found[name].append(value)
-    return found
+def training(files, settings, repeats, workers=None):
+    "Pictures a second, trained on"
+    if workers is None: workers = best_workers(files, settings)
+    plain, fast = (trainer(files, settings, way, workers) for way in (False, True))
+    return compare(repeats, plain, fast) | about(files, settings, workers=workers, arch=settings.arch)
 
 
-class PeakMemory:
-    "The most memory that this process and its workers have held, in MB; what several share is divided among them"
-    def __init__(self, *command):
-        process, self.peak = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0
-        while process.poll() is None:
-            self.peak = max(self.peak, sum(map(held, family(process.pid))))
-            time.sleep(.1)
-        assert process.returncode == 0, command
+# 4: time to accuracy
+
+class Clock(Callback):
+    "Seconds and accuracy after each epoch, everything counted"
+    order = 95 # after the row was written
+    def __init__(self, start): self.start, self.rows = start, []
+    def after_epoch(self): self.rows.append((time.perf_counter() - self.start, float(self.recorder.values[-1][-1])))
+
+
+def timed_run(data, settings, seed, run):
+    "Seconds and accuracy after each epoch, from the pictures on the disk; no cache is left from before"
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, ASL_SIGNS_CACHE=folder):
+        new_learner(get_dls(data, get_settings(data, arch=settings.arch, fast=False)), settings) # weights are fetched
+        clock = Clock(time.perf_counter())
+        set_seed(seed, reproducible=True)
+        learn = new_learner(get_dls(data, settings), settings)
+        with learn.no_bar(), learn.no_logging(): run(learn, clock)
+    return clock.rows
+
+
+def time_to_accuracy(data, settings, repeats):
+    "Seconds until held-out film is read as well as the plain recipe reads it in the end; a seed for each repeat"
+    runs = []
+    for seed in tqdm(range(repeats), 'time to accuracy'):
+        plain = timed_run(data, settings, seed, lambda learn, clock: train(learn, settings, clock))
+        quick = timed_run(data, get_settings(data, arch=settings.arch, fast=True), seed, lambda learn, clock: train_quickly(learn, 2, 3e-3, clock))
+        seconds, goal = plain[-1]
+        reached = next((at for at, accuracy in quick if accuracy >= goal), None)
+        runs.append(dict(plain=seconds, accuracy=goal, fast=reached, ends=quick[-1][0], ends_with=quick[-1][1]))
+    ratios = sorted(run['plain']/run['fast'] if run['fast'] else 0 for run in runs)
+    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=repeats, runs=runs,
+                **{name: statistics.median(run[name] for run in runs) for name in ('plain', 'accuracy', 'ends', 'ends_with')},
+                fast=statistics.median(run['fast'] or run['ends'] for run in runs)) | about(data.train, settings, arch=settings.arch)
+
+
+# 5: memory
+
+def held(pid):
+    "Memory of one process in MB; what it shares with others is divided among them"
+    try: lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
+    except OSError: return 0 # it ended meanwhile
+    return next((int(line.split()[1])/1000 for line in lines if line.startswith('Pss:')), 0)
 
 
 def family(pid):
     "A process and its descendants"
     children = {}
     for stat in Path('/proc').glob('[0-9]*/stat'):
-        try: fields = stat.read_text().rsplit(')', 1)[1].split()
-        except OSError: continue # ended meanwhile
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+        try: children.setdefault(int(stat.read_text().rsplit(')', 1)[1].split()[1]), []).append(int(stat.parent.name))
+        except OSError: pass # it ended meanwhile
     found = [pid]
     for one in found: found += children.get(one, [])
     return found
 
 
-def held(pid):
-    "Memory of one process in MB, its part of what is shared"
-    try: lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
-    except OSError: return 0
-    return next((int(line.split()[1])/1e3 for line in lines if line.startswith('Pss:')), 0)
+def peak_memory(*arguments):
+    "The most memory that a process of this file and its workers hold at once, in MB"
+    process, peak = subprocess.Popen([sys.executable, __file__, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0
+    while process.poll() is None:
+        peak = max(peak, sum(map(held, family(process.pid))))
+        time.sleep(.1)
+    if process.returncode: raise RuntimeError(f'{arguments} failed')
+    return peak
+
+
+def an_epoch(source, pictures, fast):
+    "What `peak_memory` watches: the small network of lesson 0 on so many pictures"
+    data = get_data(source, ['train'])
+    files = data.train[:pictures]
+    learn = Learner(loaders(files, get_settings(data), fast, 2), small_network())
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+
+
+def memory(source, counts, repeats):
+    "Peak memory in MB for each number of pictures"
+    for count in counts: an_epoch(source, count, True) # so that both find what they need
+    found = {count: compare(repeats, lambda: peak_memory('plain', source, count), lambda: peak_memory('fast', source, count)) for count in tqdm(counts, 'memory')}
+    return [dict(pictures=count, **figures) for count, figures in found.items()]
+
+
+# Pictures
+
+def shared(name): return ROOT.parent/'shared'/'data'/name
+
+
+def film(name, **drawn):
+    "A folder of real pictures where there is one, drawn ones otherwise"
+    if shared(name).exists(): return shared(name)
+    folder = cache_dir()/f'bench-{name}'
+    with turn(folder): return folder if folder.exists() else draw_sample(folder, **drawn)
+
+
+@contextmanager
+def every(data, step):
+    "A folder with every so many frames of a film, as links"
+    with tempfile.TemporaryDirectory() as folder:
+        links = [Path(folder)/file.parent.name/file.name for file in data.train[::step]]
+        for link, file in zip(links, data.train[::step]):
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(file)
+        yield SignData(links, [], [], data.source)
+
+
+def growth(measure, cases, repeats):
+    "A row for each case"
+    return [measure(files, settings, repeats, workers=2) for files, settings in tqdm(cases, measure.__name__)]
+
+
+class Told(dict):
+    "Figures, shown as soon as they are there"
+    def __setitem__(self, name, figures):
+        super().__setitem__(name, figures)
+        tqdm.write(f'{name}: {json.dumps(figures)}')
+
+
+def bench(quick):
+    "All measurements"
+    repeats, part = (2, 8) if quick else (5, 1)
+    main = get_data(film('96px-28cls', frames=40, side=96), ['train'])
+    large = get_data(film('200px-28cls', frames=12, side=200), ['train']).train*4 # few, so each several times
+    source = film('64px-29cls', frames=100, pictures=1, side=64)
+    many = get_data(source, ['train']).train
+    lite0 = get_settings(main, arch=LITE0, bs=64)
+    resnet = get_settings(arch='resnet18', pretrained=False, bs=64)
+    found = Told()
+    found['input pipeline'] = input_pipeline(main.train[::part], lite0, repeats)
+    found['building the cache'] = building(main.train[::part], lite0, repeats)
+    found['training, resnet18'] = training(large[:160 if quick else 512], resnet, repeats)
+    found['training, EfficientNet-Lite0'] = training(main.train[:224 if quick else 1312], lite0, repeats)
+    found['memory'] = memory(source, [len(many)//4, len(many)], 1 if quick else 3)
+    counts = [len(many)//16, len(many)//8, len(many)//4, len(many)//2, len(many)][:2 if quick else 5]
+    sizes = [64, 128] if quick else [64, 96, 128, 200]
+    at_64 = get_settings(get_data(source, ['train']), arch=LITE0, bs=64)
+    found['input pipeline by pictures'] = growth(input_pipeline, [(many[:count], at_64) for count in counts], min(repeats, 3))
+    found['input pipeline by size'] = growth(input_pipeline, [(large[:560], get_settings(arch=LITE0, size=size, bs=64)) for size in sizes], min(repeats, 3))
+    found['training by pictures'] = growth(training, [(many[:count + 32], at_64) for count in (320, 640, 1280, 2560)[:2 if quick else 4]], min(repeats, 3))
+    found['training by size'] = growth(training, [(large[:288], get_settings(arch=LITE0, size=size, bs=64)) for size in sizes], min(repeats, 3))
+    with every(main, 12 if quick else 4) as short: found['time to accuracy'] = time_to_accuracy(short, lite0, repeats)
+    return found
+
+
+def machine():
+    "Where it was measured"
+    named = [line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')]
+    return dict(processor=named[0] if named else platform.processor(), cores=os.cpu_count(), python=platform.python_version(),
+                **{name: version(name) for name in ('asl_signs', 'torch', 'fastai', 'pillow', 'timm')}, date=time.strftime('%Y-%m-%d'))
+
+
+def main():
+    "The command line"
+    if sys.argv[1:2] in (['plain'], ['fast']): return an_epoch(sys.argv[2], int(sys.argv[3]), sys.argv[1] == 'fast')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--quick', action='store_true', help='fewer pictures and repeats: to see that it works')
+    parser.add_argument('--to', type=Path, help='where the figures go')
+    args = parser.parse_args()
+    real = shared('96px-28cls').exists()
+    figures = dict(pictures='reduced copies of the archives' if real else 'the drawn sample', quick=args.quick, machine=machine(), **bench(args.quick))
+    with whole(args.to or ROOT/'results'/'bench'/f'{"quick" if args.quick else "full"}.json') as part: part.write_text(json.dumps(figures, indent=1)+'\n')
+
+
+if __name__ == '__main__': main()

@@ -1,0 +1,69 @@
+"The benchmark measures what it says; how fast anything is, is not tested"
+import subprocess, sys
+from pathlib import Path
+from unittest.mock import patch
+import pytest
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'bench'))
+import bench
+from asl_signs.data import get_data
+from asl_signs.sample import draw_sample
+from asl_signs.settings import get_settings
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return get_data(draw_sample(tmp_path_factory.mktemp('pictures')/'drawn', frames=12, pictures=1, side=32))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch): monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
+
+
+def test_a_comparison_is_made_of_pairs():
+    plain, fast = iter([1, 2, 4]), iter([10, 10, 10])
+    found = bench.compare(3, lambda: next(plain), lambda: next(fast))
+    assert found == dict(plain=2, fast=10, ratio=5, lowest=2.5, highest=10, repeats=3)
+
+
+@pytest.mark.parametrize('measure', [bench.input_pipeline, bench.building])
+def test_reading_is_measured_on_all_pictures(measure, data):
+    with patch.object(bench, 'WORKERS', (0,)): found = measure(data.train, get_settings(data, bs=16), 2)
+    assert found['pictures'] == 12*29 and found['repeats'] == 2 and found['workers'] == 0
+    assert found['lowest'] <= found['ratio'] <= found['highest'] and min(found['plain'], found['fast']) > 0
+
+
+def test_training_counts_the_pictures_of_full_batches(data):
+    timer = bench.Timer()
+    settings = get_settings(data, bs=16)
+    learn = bench.Learner(bench.loaders(data.train, settings, True), bench.small_network(), cbs=timer)
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    assert timer.pictures == (12*29 - 32)//16*16
+
+
+def test_time_to_accuracy_is_until_the_goal(data):
+    plain, quick, never = [(10, .2), (20, .5)], [(2, .4), (4, .6)], [(2, .4), (4, .45)]
+    with patch.object(bench, 'timed_run', side_effect=[plain, quick, plain, never, plain, quick]): found = bench.time_to_accuracy(data, get_settings(data), 3)
+    assert [run['fast'] for run in found['runs']] == [4, None, 4]
+    assert (found['ratio'], found['lowest'], found['plain'], found['ends_with']) == (5, 0, 20, .6)
+
+
+def test_both_ways_learn_from_the_files_on_the_disk(data):
+    "Also the first time, with nothing in the cache"
+    with bench.every(data, 2) as half:
+        assert len(half.train) == 6*29 and all(file.is_symlink() for file in half.train)
+        network = lambda dls, settings: bench.Learner(dls, bench.small_network(), metrics=bench.accuracy)
+        for fast in (False, True):
+            with patch.object(bench, 'new_learner', network): rows = bench.timed_run(half, get_settings(data, bs=16, fast=fast), 0, lambda learn, clock: learn.fit(2, cbs=clock))
+            assert len(rows) == 2 and 0 < rows[0][0] < rows[1][0] and all(0 <= accuracy <= 1 for _, accuracy in rows)
+
+
+@pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='memory is read from /proc, which Linux has')
+def test_memory_of_workers_counts():
+    hold = 'import time; held = bytearray(b"x")*50_000_000; print("ready", flush=True); time.sleep(60)'
+    script = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {hold!r}])'
+    with subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        parent, *workers = bench.family(process.pid)
+        assert len(workers) == 1 and bench.held(workers[0]) > 50 > bench.held(parent)
+        for pid in (*workers, parent): subprocess.run(['kill', str(pid)])
+    assert bench.held(process.pid) == 0
