@@ -52,8 +52,7 @@ COMPARED = { # name in the file -> (what a row is called, its unit)
     'input pipeline': ('reading pictures into batches', 'a second'),
     'building the cache': ('building the cache', 'a second'),
     'training, resnet18': ('training resnet18', 'a second'),
-    'training, EfficientNet-Lite0': ('training EfficientNet-Lite0', 'a second'),
-    'time to accuracy': ('until it reads as well', 's')}
+    'training, EfficientNet-Lite0': ('training EfficientNet-Lite0', 'a second')}
 
 def bench_table(folder:Path # `results`
                ) -> str:    # Markdown

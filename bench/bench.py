@@ -145,10 +145,14 @@ def time_to_accuracy(data, settings, repeats):
         seconds, goal = plain[-1]
         reached = next((at for at, accuracy in quick if accuracy >= goal), None)
         runs.append(dict(plain=seconds, accuracy=goal, fast=reached, ends=quick[-1][0], ends_with=quick[-1][1]))
+    return until(runs) | about(data.train, settings, arch=settings.arch)
+
+
+def until(runs):
+    "Medians over runs; one that never got there counts as no faster at all"
     ratios = sorted(run['plain']/run['fast'] if run['fast'] else 0 for run in runs)
-    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=repeats, runs=runs,
-                **{name: statistics.median(run[name] for run in runs) for name in ('plain', 'accuracy', 'ends', 'ends_with')},
-                fast=statistics.median(run['fast'] or run['ends'] for run in runs)) | about(data.train, settings, arch=settings.arch)
+    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=len(runs), reached=sum(map(bool, ratios)), runs=runs,
+                **{name: statistics.median(run[name] for run in runs) for name in ('plain', 'accuracy', 'ends', 'ends_with')})
 
 
 # 5: memory
