@@ -72,7 +72,7 @@ def write_block(start:int, # number of the block's first picture
         file.write(block)
     return start, crc32(block)
 
-# %% ../nbs/parts/cache.ipynb #aca81033
+# %% ../nbs/parts/cache.ipynb #48bc13c3
 def finished(part:Path, # the growing file
              log:Path   # a line for each finished block: its first picture and its checksum
             ) -> set:   # first pictures of the blocks that need not be made again
@@ -80,7 +80,7 @@ def finished(part:Path, # the growing file
     if not log.exists(): return set()
     blocks = np.load(part, mmap_mode='r')
     lines = [line.split() for line in log.read_text().splitlines()]
-    noted = {int(line[0]): int(line[1]) for line in lines if len(line) == 2}
+    noted = {int(line[0]): int(line[1]) for line in lines if len(line) == 2 and ''.join(line).isdigit()}
     return {start for start, checksum in noted.items() if crc32(blocks[start:start + BLOCK].tobytes()) == checksum}
 
 # %% ../nbs/parts/cache.ipynb #ad8a7b00

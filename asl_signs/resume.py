@@ -7,8 +7,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/resume.html.md"""
 # %% auto #0
 __all__ = ['random_state', 'set_random_state', 'plain_optimiser', 'last_checkpoint', 'Checkpoints']
 
-# %% ../nbs/parts/resume.ipynb #d1d5f0d7
-import random, sys
+# %% ../nbs/parts/resume.ipynb #74b47540
+import random, shutil, sys
 from pathlib import Path
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def last_checkpoint(folder:Path, # with checkpoints; it need not exist
             print(f'{file} is damaged and is not used ({type(e).__name__}). Going on from the one before it.',
                   file=sys.stderr)
 
-# %% ../nbs/parts/resume.ipynb #60331edd
+# %% ../nbs/parts/resume.ipynb #f002b5ed
 class Checkpoints(Callback):
     "Keep everything after each epoch, and go on from there if asked"
     order = 80 # after the epoch's row was written
@@ -70,6 +70,7 @@ class Checkpoints(Callback):
         "Pass over a training that is done"
         self.stage += 1
         if self.stage == 0 and self.resume: self.state = last_checkpoint(self.folder, self.dls.device)
+        elif self.stage == 0: shutil.rmtree(self.folder, ignore_errors=True) # nobody is to go on from an older training
         if self.state and self.stage < self.state['stage']: raise CancelFitException()
 
     def before_epoch(self):
@@ -86,7 +87,8 @@ class Checkpoints(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder/f'{self.stage}-{self.epoch + 1:04}.pth'
         with whole(file) as part: torch.save(self._everything(), part)
-        for old in sorted(self.folder.glob('*.pth'))[:-self.keep]: old.unlink()
+        age = lambda file: file.stat().st_mtime_ns
+        for old in sorted(self.folder.glob('*.pth'), key=age)[:-self.keep]: old.unlink()
 
     def after_fit(self):
         "Put back the state also if there was nothing left to do"

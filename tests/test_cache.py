@@ -84,7 +84,7 @@ def test_an_interrupted_run_is_taken_up(files, monkeypatch):
     assert count_decoded(files) == 600 - 2*BLOCK
 
 
-@pytest.mark.parametrize('damage', ['a block', 'the end of the file', 'the list', 'no list'])
+@pytest.mark.parametrize('damage', ['a block', 'the end of the file', 'the list', 'a word in the list', 'no list'])
 def test_what_an_interrupted_run_left_damaged_is_made_anew(damage, files, monkeypatch):
     monkeypatch.setattr(os, 'cpu_count', lambda: 1)
     with interrupt_at(files[2*BLOCK + 3]), pytest.raises(KeyboardInterrupt): get_pixels(files, SIZE)
@@ -94,8 +94,9 @@ def test_what_an_interrupted_run_left_damaged_is_made_anew(damage, files, monkey
     if damage == 'the end of the file':
         with part.open('r+b') as file: file.truncate(5000)
     if damage == 'the list': log.write_text(log.read_text()[:-3])
+    if damage == 'a word in the list': log.write_text(log.read_text().replace('256 ', 'no! '))
     if damage == 'no list': log.unlink()
-    assert count_decoded(files) == {'a block': 600 - BLOCK, 'the list': 600 - BLOCK}.get(damage, 600)
+    assert count_decoded(files) == {'a block': 600 - BLOCK, 'the list': 600 - BLOCK, 'a word in the list': 600 - BLOCK}.get(damage, 600)
 
 
 def test_a_disk_that_is_too_small_is_said_before(files, monkeypatch):

@@ -68,6 +68,18 @@ def test_whoever_does_not_want_to_resume_begins_anew(pictures, tmp_path):
     assert len(learn.recorder.losses) == 3*len(learn.dls.train)
 
 
+def test_whoever_begins_anew_is_not_led_back_to_the_older_training(pictures, tmp_path):
+    training(pictures, tmp_path)
+    with pytest.raises(KeyboardInterrupt): training(pictures, tmp_path, StopAt(1, 0, 0), resume=False)
+    assert [file.name for file in tmp_path.iterdir()] == ['0-0001.pth']
+
+
+def test_damaged_ones_do_not_push_out_new_ones(pictures, tmp_path):
+    for name in ('1-0001.pth', '1-0002.pth'): (tmp_path/name).write_bytes(b'damaged')
+    with pytest.raises(KeyboardInterrupt): training(pictures, tmp_path, StopAt(1, 0, 0))
+    assert last_checkpoint(tmp_path)['stage'] == 0
+
+
 def test_the_last_two_are_kept(pictures, tmp_path):
     training(pictures, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ['1-0002.pth', '1-0003.pth']
