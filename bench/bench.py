@@ -5,10 +5,11 @@ Every comparison alternates between the two; medians, and the ratio of each pair
 results/bench/. What they mean is told in nbs/parts/bench.ipynb."""
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
-from fastai.vision.all import Callback, Learner, accuracy, noop, set_seed
+from fastai.vision.all import Callback, ChannelsLast, Learner, accuracy, noop, set_seed
 from tqdm import tqdm
 from asl_signs.batches import CachedDL
 from asl_signs.cache import get_pixels
@@ -16,7 +17,7 @@ from asl_signs.data import get_block, get_data, get_dls, small_network
 from asl_signs.files import SignData
 from asl_signs.sample import draw_sample
 from asl_signs.settings import get_settings
-from asl_signs.speed import fast_callbacks, train_quickly
+from asl_signs.speed import BFloat16OnCPU, fast_callbacks, train_quickly
 from asl_signs.store import cache_dir, turn, whole
 from asl_signs.training import new_learner, train
 
@@ -96,12 +97,15 @@ class Timer(Callback):
     def after_train(self): self.speed = self.pictures/(time.perf_counter() - self.start)
 
 
-def trainer(files, settings, fast, workers):
+def as_written(model, device): return []
+
+
+def trainer(dls, settings, how):
     "A function that trains one epoch, all layers learning, and says how many pictures a second"
     set_seed(42)
-    learn, timer = new_learner(loaders(files, settings, fast, workers), settings), Timer()
+    learn, timer = new_learner(dls, settings), Timer()
     learn.unfreeze()
-    helpers = [timer, *(fast_callbacks(learn.model, learn.dls.device) if fast else [])]
+    helpers = [timer, *how(learn.model, learn.dls.device)]
     def epoch():
         with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4, cbs=helpers)
         return timer.speed
@@ -112,8 +116,24 @@ def trainer(files, settings, fast, workers):
 def training(files, settings, repeats, workers=None):
     "Pictures a second, trained on"
     if workers is None: workers = best_workers(files, settings)
-    plain, fast = (trainer(files, settings, way, workers) for way in (False, True))
+    plain = trainer(loaders(files, settings, False, workers), settings, as_written)
+    fast = trainer(loaders(files, settings, True), settings, fast_callbacks)
     return compare(repeats, plain, fast) | about(files, settings, workers=workers, arch=settings.arch)
+
+
+SWITCHES = {'as written': as_written,
+            'channels_last': lambda model, device: [ChannelsLast()],
+            'bfloat16': lambda model, device: [BFloat16OnCPU()],
+            'both': lambda model, device: [ChannelsLast(), BFloat16OnCPU()]}
+
+def switches(files, settings, repeats):
+    "Pictures a second from the cache, by what is switched on; each in turn, and its ratio to the first"
+    epochs = {name: trainer(loaders(files, settings, True), settings, how) for name, how in SWITCHES.items()}
+    rounds = [{name: epoch() for name, epoch in epochs.items()} for _ in tqdm(range(repeats), f'switches, {settings.arch}')]
+    ratios = {name: sorted(row[name]/row['as written'] for row in rounds) for name in SWITCHES}
+    return about(files, settings, arch=settings.arch, repeats=repeats, ways={
+        name: dict(speed=statistics.median(row[name] for row in rounds), ratio=statistics.median(ratios[name]),
+                   lowest=ratios[name][0], highest=ratios[name][-1]) for name in SWITCHES})
 
 
 # 4: time to accuracy
@@ -141,10 +161,13 @@ def time_to_accuracy(data, settings, repeats):
     runs = []
     for seed in tqdm(range(repeats), 'time to accuracy'):
         plain = timed_run(data, settings, seed, lambda learn, clock: train(learn, settings, clock))
-        quick = timed_run(data, get_settings(data, arch=settings.arch, fast=True), seed, lambda learn, clock: train_quickly(learn, 2, 3e-3, clock))
+        ours = replace(settings, fast=True)
+        same = timed_run(data, ours, seed, lambda learn, clock: train(learn, ours, clock))
+        quick = timed_run(data, ours, seed, lambda learn, clock: train_quickly(learn, 2, 3e-3, clock))
         seconds, goal = plain[-1]
         reached = next((at for at, accuracy in quick if accuracy >= goal), None)
-        runs.append(dict(plain=seconds, accuracy=goal, fast=reached, ends=quick[-1][0], ends_with=quick[-1][1]))
+        runs.append(dict(plain=seconds, accuracy=goal, fast=reached, ends=quick[-1][0], ends_with=quick[-1][1],
+                         same_recipe=same[-1][0], same_recipe_reads=same[-1][1]))
     return until(runs) | about(data.train, settings, arch=settings.arch)
 
 
@@ -152,7 +175,7 @@ def until(runs):
     "Medians over runs; one that never got there counts as no faster at all"
     ratios = sorted(run['plain']/run['fast'] if run['fast'] else 0 for run in runs)
     return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=len(runs), reached=sum(map(bool, ratios)), runs=runs,
-                **{name: statistics.median(run[name] for run in runs) for name in ('plain', 'accuracy', 'ends', 'ends_with')})
+                **{name: statistics.median(run[name] for run in runs) for name in runs[0] if name != 'fast'})
 
 
 # 5: memory
@@ -228,41 +251,47 @@ def growth(measure, cases, repeats):
     return [measure(files, settings, repeats, workers=2) for files, settings in tqdm(cases, measure.__name__)]
 
 
-class Told(dict):
-    "Figures, shown as soon as they are there"
-    def __setitem__(self, name, figures):
-        super().__setitem__(name, figures)
-        tqdm.write(f'{name}: {json.dumps(figures)}')
-
-
-def bench(quick):
-    "All measurements"
-    repeats, part = (2, 8) if quick else (5, 1)
+def measurements(quick):
+    "Every measurement by its name, as a function that makes it"
+    repeats, few, part, step = (2, 2, 8, 12) if quick else (5, 3, 1, 2)
     main = get_data(film('96px-28cls', frames=40, side=96), ['train'])
     large = get_data(film('200px-28cls', frames=12, side=200), ['train']).train*4 # few, so each several times
     source = film('64px-29cls', frames=100, pictures=1, side=64)
     many = get_data(source, ['train']).train
     lite0 = get_settings(main, arch=LITE0, bs=64)
     resnet = get_settings(arch='resnet18', pretrained=False, bs=64)
-    found = Told()
-    found['input pipeline'] = input_pipeline(main.train[::part], lite0, repeats)
-    found['building the cache'] = building(main.train[::part], lite0, repeats)
-    found['training, resnet18'] = training(large[:160 if quick else 512], resnet, repeats)
-    found['training, EfficientNet-Lite0'] = training(main.train[:224 if quick else 1312], lite0, repeats)
-    found['memory'] = memory(source, [len(many)//4, len(many)], 1 if quick else 3)
-    counts = [len(many)//16, len(many)//8, len(many)//4, len(many)//2, len(many)][:2 if quick else 5]
-    sizes = [64, 128] if quick else [64, 96, 128, 200]
+    photographs, frames = large[:160 if quick else 512], main.train[:224 if quick else 1312]
     at_64 = get_settings(get_data(source, ['train']), arch=LITE0, bs=64)
-    found['input pipeline by pictures'] = growth(input_pipeline, [(many[:count], at_64) for count in counts], min(repeats, 3))
-    found['input pipeline by size'] = growth(input_pipeline, [(large[:560], get_settings(arch=LITE0, size=size, bs=64)) for size in sizes], min(repeats, 3))
-    found['training by pictures'] = growth(training, [(many[:count + 32], at_64) for count in (320, 640, 1280, 2560)[:2 if quick else 4]], min(repeats, 3))
-    found['training by size'] = growth(training, [(large[:288], get_settings(arch=LITE0, size=size, bs=64)) for size in sizes], min(repeats, 3))
-    with every(main, 12 if quick else 4) as short: found['time to accuracy'] = time_to_accuracy(short, lite0, repeats)
-    return found
+    counts = [len(many)//16, len(many)//8, len(many)//4, len(many)//2, len(many)][:2 if quick else 5]
+    at_sizes = [get_settings(arch=LITE0, size=size, bs=64) for size in ([64, 128] if quick else [64, 96, 128, 200])]
+    lengths = (320, 640, 1280, 2560)[:2 if quick else 4]
+    def until_as_good():
+        with every(main, step) as short: return time_to_accuracy(short, lite0, repeats)
+    return {
+        'input pipeline': lambda: input_pipeline(main.train[::part], lite0, repeats),
+        'building the cache': lambda: building(main.train[::part], lite0, repeats),
+        'training, resnet18': lambda: training(photographs, resnet, repeats),
+        'training, EfficientNet-Lite0': lambda: training(frames, lite0, repeats),
+        'switches': lambda: [switches(photographs[:352], resnet, repeats), switches(frames, lite0, repeats)],
+        'memory': lambda: memory(source, [len(many)//4, len(many)], 1 if quick else 3),
+        'input pipeline by pictures': lambda: growth(input_pipeline, [(many[:count], at_64) for count in counts], few),
+        'input pipeline by size': lambda: growth(input_pipeline, [(large[:560], settings) for settings in at_sizes], few),
+        'training by pictures': lambda: growth(training, [(many[:length + 32], at_64) for length in lengths], few),
+        'training by size': lambda: growth(training, [(large[:288], settings) for settings in at_sizes], few),
+        'time to accuracy': until_as_good}
+
+
+def bench(known, chosen, file, **about):
+    "Measure what is chosen, show it, and put it beside what the file has of the rest"
+    figures = json.loads(file.read_text()) if chosen and file.exists() else {}
+    for name in chosen or known:
+        figures = figures | about | {name: known[name](), 'machine': figures.get('machine', {}) | {name: machine()}}
+        tqdm.write(f'{name}: {json.dumps(figures[name])}')
+        with whole(file) as part: part.write_text(json.dumps(figures, indent=1)+'\n')
 
 
 def machine():
-    "Where it was measured"
+    "Where and when it is measured"
     named = [line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')]
     return dict(processor=named[0] if named else platform.processor(), cores=os.cpu_count(), python=platform.python_version(),
                 **{name: version(name) for name in ('asl_signs', 'torch', 'fastai', 'pillow', 'timm')}, date=time.strftime('%Y-%m-%d'))
@@ -274,10 +303,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer pictures and repeats: to see that it works')
     parser.add_argument('--to', type=Path, help='where the figures go')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='measure these again, and keep the other figures of the file')
     args = parser.parse_args()
+    known, file = measurements(args.quick), args.to or ROOT/'results'/'bench'/f'{"quick" if args.quick else "full"}.json'
+    if unknown := {*(args.only or [])} - {*known}: parser.error(f'{", ".join(unknown)} is not measured here. What is: {", ".join(known)}')
     real = shared('96px-28cls').exists()
-    figures = dict(pictures='reduced copies of the archives' if real else 'the drawn sample', quick=args.quick, machine=machine(), **bench(args.quick))
-    with whole(args.to or ROOT/'results'/'bench'/f'{"quick" if args.quick else "full"}.json') as part: part.write_text(json.dumps(figures, indent=1)+'\n')
+    bench(known, args.only, file, pictures='reduced copies of the archives' if real else 'the drawn sample', quick=args.quick)
 
 
 if __name__ == '__main__': main()

@@ -1,5 +1,5 @@
 "The benchmark measures what it says; how fast anything is, is not tested"
-import subprocess, sys
+import json, subprocess, sys
 from pathlib import Path
 from unittest.mock import patch
 import pytest
@@ -40,11 +40,27 @@ def test_training_counts_the_pictures_of_full_batches(data):
     assert timer.pictures == (12*29 - 32)//16*16
 
 
+def test_switches_are_compared_with_none_of_them(data):
+    network = lambda dls, settings: bench.Learner(dls, bench.small_network(), metrics=bench.accuracy)
+    with patch.object(bench, 'new_learner', network): found = bench.switches(data.train, get_settings(data, bs=16), 2)
+    assert [*found['ways']] == ['as written', 'channels_last', 'bfloat16', 'both'] and found['ways']['as written']['ratio'] == 1
+    assert all(way['speed'] > 0 and way['lowest'] <= way['ratio'] <= way['highest'] for way in found['ways'].values())
+
+
+def test_what_is_measured_again_replaces_itself_alone(tmp_path):
+    file, known = tmp_path/'full.json', {'a': lambda: 1, 'b': lambda: 2}
+    bench.bench(known, None, file, pictures='these')
+    bench.bench(known | {'b': lambda: 3}, ['b'], file, pictures='those')
+    found = json.loads(file.read_text())
+    assert (found['a'], found['b'], found['pictures'], [*found['machine']]) == (1, 3, 'those', ['a', 'b'])
+
+
 def test_time_to_accuracy_is_until_the_goal(data):
-    plain, quick, never = [(10, .2), (20, .5)], [(2, .4), (4, .6)], [(2, .4), (4, .45)]
-    with patch.object(bench, 'timed_run', side_effect=[plain, quick, plain, never, plain, quick]): found = bench.time_to_accuracy(data, get_settings(data), 3)
+    plain, same, quick, never = [(10, .2), (20, .5)], [(4, .1), (8, .55)], [(2, .4), (4, .6)], [(2, .4), (4, .45)]
+    with patch.object(bench, 'timed_run', side_effect=[plain, same, quick, plain, same, never, plain, same, quick]): found = bench.time_to_accuracy(data, get_settings(data), 3)
     assert [run['fast'] for run in found['runs']] == [4, None, 4]
     assert (found['ratio'], found['lowest'], found['plain'], found['ends_with'], found['reached']) == (5, 0, 20, .6, 2)
+    assert (found['same_recipe'], found['same_recipe_reads']) == (8, .55)
 
 
 def test_both_ways_learn_from_the_files_on_the_disk(data):
