@@ -12,7 +12,7 @@ import random, shutil, sys
 from pathlib import Path
 import numpy as np
 import torch
-from fastai.vision.all import Callback, CancelEpochException, CancelFitException, Learner
+from fastai.vision.all import Callback, CancelEpochException, CancelFitException, Learner, get_model, rank_distrib
 from .store import whole
 
 # %% ../nbs/parts/resume.ipynb #53bbb088
@@ -70,7 +70,7 @@ class Checkpoints(Callback):
         "Pass over a training that is done"
         self.stage += 1
         if self.stage == 0 and self.resume: self.state = last_checkpoint(self.folder, self.dls.device)
-        elif self.stage == 0: shutil.rmtree(self.folder, ignore_errors=True) # nobody is to go on from an older training
+        elif self.stage == 0 and not rank_distrib(): shutil.rmtree(self.folder, ignore_errors=True) # nobody is to go on from an older training
         if self.state and self.stage < self.state['stage']: raise CancelFitException()
 
     def before_epoch(self):
@@ -83,7 +83,7 @@ class Checkpoints(Callback):
 
     def after_epoch(self):
         "Keep everything"
-        if self.done: return
+        if self.done or rank_distrib(): return # of several processes, the first one writes
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder/f'{self.stage}-{self.epoch + 1:04}.pth'
         with whole(file) as part: torch.save(self._everything(), part)
@@ -96,18 +96,20 @@ class Checkpoints(Callback):
 
     def _everything(self):
         recorder = self.recorder
-        return dict(stage=self.stage, epoch=self.epoch + 1, model=self.model.state_dict(),
-                    opt=plain_optimiser(self.opt), random=random_state(self.dls.train.rng),
+        return dict(stage=self.stage, epoch=self.epoch + 1, model=get_model(self.model).state_dict(),
+                    opt=plain_optimiser(self.opt), random=random_state(self._rng()),
                     rows=[[*map(float, row)] for row in recorder.values],
                     losses=[*map(float, recorder.losses)], lrs=[*map(float, recorder.lrs)],
                     iters=[*map(int, recorder.iters)],
                     smooth=(recorder.smooth_loss.count, float(recorder.smooth_loss.val)))
 
+    def _rng(self): return getattr(self.dls.train, 'dl', self.dls.train).rng # fastai wraps it for several processes
+
     def _restore(self):
         state, self.state = self.state, None
-        self.model.load_state_dict(state['model'])
+        get_model(self.model).load_state_dict(state['model'])
         self.opt.load_state_dict(state['opt'])
-        set_random_state(state['random'], self.dls.train.rng)
+        set_random_state(state['random'], self._rng())
         if self.stage > state['stage']: return
         for name in ('losses', 'lrs', 'iters'): setattr(self.recorder, name, state[name])
         count, loss = state['smooth']
