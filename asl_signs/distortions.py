@@ -10,7 +10,7 @@ __all__ = ['COLOURS', 'GRID', 'DISTORTIONS', 'CHUNK', 'frame_width', 'seen_at', 
            'colour_share', 'largest_piece', 'matte', 'slope', 'stripes', 'blotches', 'shapes', 'draw_background',
            'replace_background', 'elsewhere', 'count_right', 'distort', 'distorted_accuracy', 'plot_distorted']
 
-# %% ../nbs/parts/distortions.ipynb #c0d8c7d3
+# %% ../nbs/parts/distortions.ipynb #3d2b03e9
 import inspect, math
 from functools import cache
 from io import BytesIO
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from .pictures import to_rgb
 from .signs import SIGNS, sign_of
 
-# %% ../nbs/parts/distortions.ipynb #b30b415a
+# %% ../nbs/parts/distortions.ipynb #137d2995
 def frame_width(size # (width, height), pixels
                ) -> int: # pixels; 0 for the tiniest
     "How wide the frame around a picture of the film may be"
@@ -55,7 +55,7 @@ def moved(picture:Image.Image, # RGB
     colours = [ndimage.map_coordinates(np.float32(c), at, order=1, mode='nearest') for c in picture.split()]
     return Image.fromarray(np.uint8(np.stack(colours, -1) + .5))
 
-# %% ../nbs/parts/distortions.ipynb #7c24db18
+# %% ../nbs/parts/distortions.ipynb #c88a2f90
 def rotated(picture:Image.Image, # RGB
             degrees:float        # counter-clockwise
            ) -> Image.Image:     # of the same size
@@ -74,14 +74,14 @@ def shifted(picture:Image.Image, # RGB
     "A picture moved sideways"
     return moved(picture, right=share)
 
-# %% ../nbs/parts/distortions.ipynb #2e3339cd
+# %% ../nbs/parts/distortions.ipynb #0b9b399e
 def mirrored(picture:Image.Image, # RGB
              strength:float=1     # 0: not at all
             ) -> Image.Image:     # of the same size
     "A picture as in a mirror: a right hand becomes a left one"
     return ImageOps.mirror(picture) if strength else picture
 
-# %% ../nbs/parts/distortions.ipynb #32a03453
+# %% ../nbs/parts/distortions.ipynb #891f6f82
 def darkened(picture:Image.Image, # RGB
              share:float          # of the light that is left, from 0 to 1
             ) -> Image.Image:     # of the same size
@@ -104,7 +104,7 @@ def compressed(picture:Image.Image, # RGB
     picture.save(file, 'jpeg', quality=quality)
     return to_rgb(file)
 
-# %% ../nbs/parts/distortions.ipynb #f575d970
+# %% ../nbs/parts/distortions.ipynb #3f81f0e6
 COLOURS = np.float32([[.4, .4, .2], [.9, -.9, 0], [.45, .45, -.9]]).T # (3, 3): RGB to brightness, redness, yellowness
 
 def tents(n:int,       # places, from one end to the other
@@ -114,7 +114,7 @@ def tents(n:int,       # places, from one end to the other
     at = np.linspace(0, knots - 1, n)[:, None]
     return np.float32(np.clip(1 - abs(at - np.arange(knots)), 0, 1))
 
-# %% ../nbs/parts/distortions.ipynb #6d4954a9
+# %% ../nbs/parts/distortions.ipynb #d6bc3655
 GRID = 24 # pixels, side of the picture that the wall is fitted to
 
 @cache
@@ -152,7 +152,7 @@ def wall_colours(wall:np.ndarray, # as `fit_wall` made it
     middle, slope = tents(size[1]) @ wall
     return middle[:, None] + slope[:, None]*np.linspace(-1, 1, size[0], dtype=np.float32)[:, None]
 
-# %% ../nbs/parts/distortions.ipynb #88920e37
+# %% ../nbs/parts/distortions.ipynb #007aeba3
 def wall_distance(pixels:np.ndarray, # (height, width, 3), RGB
                   wall:np.ndarray    # the same shape, as `wall_colours` made it
                  ) -> np.ndarray:    # (height, width), in levels of brightness
@@ -165,7 +165,7 @@ def wall_distance(pixels:np.ndarray, # (height, width, 3), RGB
 def _smooth(values):
     return ndimage.uniform_filter(values, max(1, round(min(values.shape)/32)), output=np.float32)
 
-# %% ../nbs/parts/distortions.ipynb #4368f8f1
+# %% ../nbs/parts/distortions.ipynb #ca26d91e
 @cache
 def _likely(width, height):
     "(height, width): how likely a hand is there, beforehand; the middle and below"
@@ -181,7 +181,7 @@ def colour_share(pixels:np.ndarray, # (height, width, 3), uint8
     on, off = ndimage.gaussian_filter(np.float32(counts).reshape(2, 16, 16, 16), (0, .7, .7, .7), mode='constant', truncate=2)
     return _smooth((on/(on + off + .3)).ravel()[bins])
 
-# %% ../nbs/parts/distortions.ipynb #e16393f4
+# %% ../nbs/parts/distortions.ipynb #c11dd628
 def largest_piece(matte:np.ndarray # (height, width), from 0 to 1
                  ) -> np.ndarray:  # the same, with 0 elsewhere
     "A matte without what does not hang together with the hand"
@@ -191,7 +191,7 @@ def largest_piece(matte:np.ndarray # (height, width), from 0 to 1
     sizes[0] = 0 # that is the wall
     return matte*ndimage.binary_dilation((sizes >= sizes.max()/2)[pieces], iterations=2)
 
-# %% ../nbs/parts/distortions.ipynb #ac17297e
+# %% ../nbs/parts/distortions.ipynb #b6557f47
 def matte(picture:Image.Image # RGB, a hand before a plain wall
          ) -> np.ndarray:     # (height, width) float32: 1 on the hand, 0 on the wall
     "Where the hand is"
@@ -206,7 +206,7 @@ def matte(picture:Image.Image # RGB, a hand before a plain wall
 
 def _inside(picture, edge): return picture.crop((edge, edge, picture.width - edge, picture.height - edge))
 
-# %% ../nbs/parts/distortions.ipynb #9621fca8
+# %% ../nbs/parts/distortions.ipynb #2de5669b
 def _along(rng, width, height):
     "(height, width): how far each pixel lies in a random direction; from 0 to about 1"
     angle = rng.uniform(0, 2*np.pi)
@@ -260,7 +260,7 @@ def draw_background(size, # (width, height), pixels
     rng = np.random.default_rng(seed)
     return (slope, stripes, blotches, shapes)[rng.integers(4)](rng, *size)
 
-# %% ../nbs/parts/distortions.ipynb #81e70be9
+# %% ../nbs/parts/distortions.ipynb #31a3200a
 def replace_background(picture:Image.Image,   # RGB, a hand before a plain wall
                        background:Image.Image # RGB; brought to the picture's size
                       ) -> Image.Image:       # of the picture's size
@@ -278,7 +278,7 @@ def elsewhere(picture:Image.Image, # RGB, a hand before a plain wall
     "A picture as if it had been taken in another place"
     return replace_background(picture, draw_background(picture.size, seed)) if strength else picture
 
-# %% ../nbs/parts/distortions.ipynb #187d9290
+# %% ../nbs/parts/distortions.ipynb #d656f516
 DISTORTIONS = { # name -> (function of a picture and a strength, strengths, unit)
     'rotation': (rotated, (0, -30, -15, 15, 30), 'degrees'),
     'scale': (scaled, (1, .5, .7, 1.4, 2), 'times'),
@@ -289,7 +289,7 @@ DISTORTIONS = { # name -> (function of a picture and a strength, strengths, unit
     'mirrored hand': (mirrored, (0, 1), '0: no, 1: yes'),
     'another background': (elsewhere, (0, 1), '0: no, 1: yes')}
 
-# %% ../nbs/parts/distortions.ipynb #01c168a3
+# %% ../nbs/parts/distortions.ipynb #5c2894fa
 def count_right(read,     # list of pictures -> (n, 29) array of probabilities, in the order of `SIGNS`
                 pictures, # PIL, RGB
                 answers   # the number in `SIGNS` of each picture's sign
@@ -302,7 +302,7 @@ def count_right(read,     # list of pictures -> (n, 29) array of probabilities, 
     known = ~np.isnan(told).any(1)
     return int((known & (np.where(known[:, None], told, 0).argmax(1) == answers)).sum())
 
-# %% ../nbs/parts/distortions.ipynb #6e86a7c4
+# %% ../nbs/parts/distortions.ipynb #1f9da589
 CHUNK = 256 # pictures in memory at a time
 
 def distort(function,  # picture, strength -> picture; it may have an argument `seed`
@@ -341,7 +341,7 @@ def distorted_accuracy(read,  # list of pictures -> (n, 29) array of probabiliti
     table = pd.DataFrame(rows, columns=['distortion', 'strength'])
     return table.assign(right=right, of=len(files), accuracy=right/len(files))
 
-# %% ../nbs/parts/distortions.ipynb #d43b0faf
+# %% ../nbs/parts/distortions.ipynb #5a0b4eb7
 def _plot_panel(axes, name, tables):
     "One distortion: accuracies in percent by strength, a line a table"
     for i, (label, table) in enumerate(tables.items()):
@@ -359,8 +359,8 @@ def plot_distorted(table,      # as `distorted_accuracy` made it; or a dict: nam
     "A panel a distortion, with a dashed line at the accuracy on pictures as they are"
     tables = table if isinstance(table, dict) else {'': table}
     names = [*dict.fromkeys(name for t in tables.values() for name in t.distortion if name != 'none')]
-    rows = math.ceil(len(names)/4)
-    figure, axes = plt.subplots(rows, 4, figsize=(8, .4 + 1.9*rows), sharey=True, squeeze=False, layout='constrained')
+    rows, columns = math.ceil(len(names)/4), min(4, len(names))
+    figure, axes = plt.subplots(rows, columns, figsize=(.4 + 1.9*columns, .6 + 1.9*rows), sharey=True, squeeze=False, layout='constrained')
     for panel in axes.flat[len(names):]: panel.axis('off')
     for panel, name in zip(axes.flat, names): _plot_panel(panel, name, tables)
     for panel in axes[:, 0]: panel.set_ylabel('read correctly (%)')
