@@ -4,7 +4,7 @@
 #   make test    install into .venv, then run every notebook and test
 #
 # `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
-# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST (see nbs/parts/settings.ipynb).
+# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST, RECIPE (see nbs/parts/settings.ipynb).
 # The folder: REPORT.
 
 PYTHON ?= python3
@@ -19,6 +19,7 @@ export ASL_SIGNS_BS     := $(or $(BS),$(ASL_SIGNS_BS))
 export ASL_SIGNS_EPOCHS := $(or $(EPOCHS),$(ASL_SIGNS_EPOCHS))
 export ASL_SIGNS_SPLIT  := $(or $(SPLIT),$(ASL_SIGNS_SPLIT))
 export ASL_SIGNS_FAST   := $(or $(FAST),$(ASL_SIGNS_FAST))
+export ASL_SIGNS_RECIPE := $(or $(RECIPE),$(ASL_SIGNS_RECIPE))
 
 .PHONY: help run test lab bench install prepare clean
 

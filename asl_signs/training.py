@@ -19,7 +19,7 @@ from .data import get_dls
 from .files import SignData
 from .resume import Checkpoints
 from .settings import Settings, get_settings
-from .speed import fast_callbacks
+from .speed import fast_callbacks, train_quickly
 from .store import cache_dir, fingerprint, turn, whole
 
 # %% ../nbs/01_training.ipynb #fee5fe0a
@@ -42,20 +42,22 @@ def new_learner(dls:DataLoaders,  # of pictures and signs
 
 # %% ../nbs/01_training.ipynb #04f53311
 def train(learn:Learner,     # changed in place
-          settings:Settings, # epochs, learning rate, and whether to be fast
+          settings:Settings, # recipe, epochs, learning rate, and whether to be fast
           *cbs               # further callbacks of fastai
          ) -> Learner:       # the same
-    "Train the head, then everything"
+    "Train the head, then everything; or all at once, where the quick recipe is asked for"
+    if settings.recipe == 'quick': return train_quickly(learn, max(1, settings.epochs//2), 3e-3, *cbs)
     if settings.fast: cbs = *fast_callbacks(learn.model, learn.dls.device), *cbs
     learn.fine_tune(settings.epochs, base_lr=settings.lr, freeze_epochs=settings.freeze_epochs, cbs=cbs)
     return learn
 
 # %% ../nbs/01_training.ipynb #32ea6632
 def model_name(files,             # the pictures it was or will be trained on
-               settings:Settings  # every field matters
+               settings:Settings, # every field matters
+               *more              # whatever else matters and has a `repr`
               ) -> str:           # the name of a file below `models`, without its ending
     "A name for the network trained on these pictures with these settings"
-    return f'{settings.arch}-{fingerprint(files, settings, __version__)}'
+    return f'{settings.arch}-{fingerprint(files, settings, __version__, *more)}'
 
 # %% ../nbs/01_training.ipynb #918072f6
 def checkpoints(name:str,        # as `model_name` made it
