@@ -174,7 +174,9 @@ def time_to_accuracy(data, settings, repeats):
 def until(runs):
     "Medians over runs; one that never got there counts as no faster at all"
     ratios = sorted(run['plain']/run['fast'] if run['fast'] else 0 for run in runs)
-    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=len(runs), reached=sum(map(bool, ratios)), runs=runs,
+    got_there = [run['fast'] for run in runs if run['fast']]
+    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=len(runs), reached=len(got_there), runs=runs,
+                fast=statistics.median(got_there) if got_there else None,
                 **{name: statistics.median(run[name] for run in runs) for name in runs[0] if name != 'fast'})
 
 

@@ -1,0 +1,63 @@
+"""Reports on the real archives, by recipe: `python results/evaluation/measure.py FILM SECOND [RECIPE ...]`
+
+FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test. Each recipe leaves a report
+beside this file and a row for the README's table above it. Networks are trained as the lessons train them, pictures come from the
+cache (`fast=True`), and the backbone is EfficientNet-Lite0, whose weights need no download. Every run of a recipe is one look at
+the second test set: count it in results/README.md."""
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from asl_signs.data import get_data
+from asl_signs.evaluation import evaluate
+from asl_signs.lessons import facts
+from asl_signs.robust import cross_validate
+from asl_signs.settings import get_settings
+from asl_signs.training import get_learner
+
+HERE = Path(__file__).resolve().parent
+SOURCE = 'reduced copies: 28 classes x 300 frames at 96 px, and half of the second test set without del'
+
+
+def film_alone(data, settings):
+    "Trained on the film: accuracy on what was kept of it, on the small test set, and a report on the second"
+    learn = get_learner(data, settings)
+    kept = evaluate(learn, learn.dls.valid_ds.items)
+    measured = {'film': 'validation, held-out film', 'random': 'validation, random frames'}[settings.split]
+    return {measured: kept, 'small test set': evaluate(learn, data.small_test), 'second test set': evaluate(learn, data.second_test)}
+
+
+def merged(share):
+    "Trained on both sets but for a fifth of the second's scenes, in turn"
+    return lambda data, settings: {'second test set': cross_validate(data, settings, share)}
+
+
+RECIPES = { # name of the files -> (title, what differs from the original's settings, how it is measured)
+    '2-original-random': ("the original's recipe, random frames kept", dict(split='random'), film_alone),
+    '3-original-film': ("the original's recipe, film held out", dict(), film_alone),
+    '5-quick-film': ('the quick recipe, film held out', dict(recipe='quick'), film_alone),
+    '6-merged': ('both sets, quick recipe, by scenes: photographs as they are', dict(recipe='quick'), merged(None)),
+    '7-merged-fifth': ('the same, photographs a fifth of the training', dict(recipe='quick'), merged(.2)),
+    '8-merged-half': ('the same, photographs half of the training', dict(recipe='quick'), merged(.5))}
+
+
+def accuracy(report, settings):
+    "What the README's table needs of a report"
+    return dict(value=report.accuracy, pictures=len(report), interval=report.interval(), arch=settings.arch)
+
+
+def measure(name, data):
+    title, differs, how = RECIPES[name]
+    settings = get_settings(data, **dict(arch='tf_efficientnet_lite0', fast=True) | differs)
+    reports = how(data, settings)
+    for kind, report in reports.items(): report.title = f'{title}: {kind}'
+    about = facts(data, settings)
+    about['data'] |= dict(source=SOURCE, found=SOURCE)
+    row = dict(title=title, command=f'python results/evaluation/measure.py FILM SECOND {name}') | about
+    row |= dict(accuracies={kind: accuracy(report, settings) for kind, report in reports.items()})
+    (HERE.parent/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
+    reports['second test set'].save(HERE/f'{name}.json')
+    print(*reports.values(), sep='\n\n', flush=True)
+
+
+data = get_data(sys.argv[1:3])
+for name in sys.argv[3:] or RECIPES: measure(name, data)
