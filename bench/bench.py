@@ -274,7 +274,7 @@ def measurements(quick):
         'building the cache': lambda: building(main.train[::part], lite0, repeats),
         'training, resnet18': lambda: training(photographs, resnet, repeats),
         'training, EfficientNet-Lite0': lambda: training(frames, lite0, repeats),
-        'switches': lambda: [switches(photographs[:352], resnet, repeats), switches(frames, lite0, repeats)],
+        'switches': lambda: [switches(photographs[:224], resnet, repeats), switches(frames[:672], lite0, repeats)],
         'memory': lambda: memory(source, [len(many)//4, len(many)], 1 if quick else 3),
         'input pipeline by pictures': lambda: growth(input_pipeline, [(many[:count], at_64) for count in counts], few),
         'input pipeline by size': lambda: growth(input_pipeline, [(large[:560], settings) for settings in at_sizes], few),

@@ -36,8 +36,7 @@ RECIPES = { # name of the files -> (title, what differs from the original's sett
     '3-original-film': ("the original's recipe, film held out", dict(), film_alone),
     '5-quick-film': ('the quick recipe, film held out', dict(recipe='quick'), film_alone),
     '6-merged': ('both sets, quick recipe, by scenes: photographs as they are', dict(recipe='quick'), merged(None)),
-    '7-merged-fifth': ('the same, photographs a fifth of the training', dict(recipe='quick'), merged(.2)),
-    '8-merged-half': ('the same, photographs half of the training', dict(recipe='quick'), merged(.5))}
+    '7-merged-fifth': ('the same, photographs a fifth of the training', dict(recipe='quick'), merged(.2))}
 
 
 def accuracy(report, settings):
