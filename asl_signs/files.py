@@ -67,6 +67,7 @@ def members(archive:Path # a zip file
     if bad: raise ArchiveError(archive, f'has an entry that {unsafe(bad)} ({bad.filename})')
     return [m for m in entries if is_picture(PurePosixPath(m.filename))]
 
+# %% ../nbs/parts/files.ipynb #38ff268c
 def check_space(pictures,   # `ZipInfo`s
                 folder:Path # where they are to go
                ):
