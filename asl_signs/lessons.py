@@ -71,6 +71,7 @@ class Visible(NotebookClient):
 class LessonError(RuntimeError):
     "A lesson that failed; the message says where and why"
 
+# %% ../nbs/parts/lessons.ipynb #cc1c7e88
 # Kernels listen on a port of this machine: where Jupyter can encrypt what goes through it, it should. And they
 # have time to clean up when they end: by default a busy machine kills them before they have.
 KERNEL = Config(KernelManager=dict(transport_encryption='auto', shutdown_wait_time=60))
@@ -112,6 +113,7 @@ def parts_in(nbs:Path     # the folder of notebooks
     "The parts that lessons use"
     return sorted((nbs/'parts').glob('*.ipynb'))
 
+# %% ../nbs/parts/lessons.ipynb #1a4d26e4
 def write_pages(ran:dict, # name -> notebook with outputs, of the lessons
                 nbs:Path, # the folder of notebooks
                 to:Path   # the report's folder
@@ -188,6 +190,7 @@ def check_target(to:Path # where the report is to go
         raise DataError(f'{to} exists and is not the report of an earlier run. Move it away, or choose another folder '
                         f'for the report (REPORT=).')
 
+# %% ../nbs/parts/lessons.ipynb #88d45d54
 def replace_folder(new:Path, # a folder
                    old:Path  # its place, on the same disk; a folder that stands there goes
                   ):
@@ -239,6 +242,7 @@ def shrink(png:str    # base64
     picture.quantize(256, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
     return b64encode(small.getvalue()).decode()
 
+# %% ../nbs/parts/lessons.ipynb #e640c916
 def is_noise(output # of a notebook's cell
             ) -> bool: # True: a reader can do without
     "Is this a library's message, or the remains of a progress bar?"
@@ -262,6 +266,7 @@ def refresh(paths # notebooks
         for path, (_, nb, _) in zip(paths, run_all(paths, 'sample', Path(out))):
             with whole(path) as part: nbformat.write(tidy(nb), part)
 
+# %% ../nbs/parts/lessons.ipynb #20c58a8b
 def stamp_lessons(nbs:Path # the folder of notebooks
                  ):
     "Write the project's address into every lesson"
@@ -283,12 +288,14 @@ def parse(argv # a list; None: what was typed
     parser.add_argument('--nbs', default='nbs', type=Path, help='the folder of notebooks (default: nbs)')
     return parser.parse_args(argv)
 
+# %% ../nbs/parts/lessons.ipynb #4411efe6
 def absolute(source:str # as for `get_data`
             ) -> str:   # the same, whatever the current folder
     "A source whose folders do not depend on the current one"
     if source in ('sample', 'kaggle'): return source
     return os.pathsep.join(str(Path(folder).expanduser().resolve()) for folder in source.split(os.pathsep))
 
+# %% ../nbs/parts/lessons.ipynb #b7de6954
 def show(metrics:dict, # what `metrics.json` holds
          report:Path   # the report's folder
         ):
