@@ -31,6 +31,7 @@ def headings(cells      # of a notebook
     text = '\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
     return re.findall(r'^#+ (.+)$', text, re.MULTILINE) or ['']
 
+# %% ../nbs/parts/pages.ipynb #f02b0ede
 class ForReaders(Preprocessor):
     "An nbconvert preprocessor that drops nbdev's directives, describes figures and rewrites links"
     def __init__(self, link, **kwargs):
@@ -96,6 +97,7 @@ def summary_of(nb      # a notebook
     "What a notebook is about: the quotation below its title"
     return re.search(r'^> (.+)$', nb.cells[0].source, re.MULTILINE)[1]
 
+# %% ../nbs/parts/pages.ipynb #8d2abb3f
 def page(nb,       # a notebook, with its outputs
          nbs:Path, # the folder of notebooks
          about=()  # (title, address) of the pages to get about to
