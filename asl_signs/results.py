@@ -47,6 +47,7 @@ def read_results(folder:Path # `results`
     "The numbers of record"
     return [json.loads(file.read_text()) for file in sorted(folder.glob('*.json'))]
 
+# %% ../nbs/parts/results.ipynb #9a84ef03
 def table(head,      # words
           rows,      # lists of words
           left:int=1 # how many columns are words; the others are numbers, and on the right
@@ -55,6 +56,7 @@ def table(head,      # words
     line = ['---']*left + ['--:']*(len(head) - left)
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, line, *rows])
 
+# %% ../nbs/parts/results.ipynb #17a1dac6
 def results_table(folder:Path # `results`
                  ) -> str:    # Markdown
     "The runs of record, a row each"
