@@ -8,7 +8,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/scores.html.md"""
 __all__ = ['sign_numbers', 'check_probabilities', 'Report', 'score', 'bootstrap_share', 'wilson', 'percent', 'span', 'Comparison',
            'compare']
 
-# %% ../nbs/parts/scores.ipynb #65215410
+# %% ../nbs/parts/scores.ipynb #ebeb659f
 import json, math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_reca
 from .signs import SIGNS
 from .store import whole
 
-# %% ../nbs/parts/scores.ipynb #19383d75
+# %% ../nbs/parts/scores.ipynb #da8182cb
 def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
                  files=None # what they were asked about, for the message
                 ) -> np.ndarray: # (n,) numbers from 0 to 28; ValueError if one is not a sign
@@ -33,7 +33,7 @@ def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
 
 def _named(files, place): return f'picture {place + 1}' if files is None else str(files[place])
 
-# %% ../nbs/parts/scores.ipynb #95c102d9
+# %% ../nbs/parts/scores.ipynb #8b9966aa
 def check_probabilities(probabilities, # (n, 29), rows that add up to 1; a row of nan where there was no answer
                         files          # the n pictures
                        ) -> np.ndarray: # the same, as float64; ValueError if they are no such thing
@@ -47,7 +47,7 @@ def check_probabilities(probabilities, # (n, 29), rows that add up to 1; a row o
                                   f'or all be nan where there was no answer. ({len(bad)} of {len(files)} pictures are like that.)')
     return table/table.sum(1, keepdims=True) # float32 is a little off
 
-# %% ../nbs/parts/scores.ipynb #1955bd9d
+# %% ../nbs/parts/scores.ipynb #f5a6af6e
 @dataclass(repr=False)
 class Report:
     "What a reader answered to pictures, and what that is worth; made by `score`"
@@ -65,7 +65,7 @@ class Report:
 
     def __len__(self): return len(self.files)
 
-# %% ../nbs/parts/scores.ipynb #a9b54549
+# %% ../nbs/parts/scores.ipynb #e60070b0
 def score(probabilities, # (n, 29); a row of nan where there was no answer
           answers,       # n signs, by name or number
           files=None,    # the n pictures; None: they are called 'picture 1', …
@@ -80,7 +80,7 @@ def score(probabilities, # (n, 29); a row of nan where there was no answer
         raise ValueError(f'{len(answers)} answers, {len(files)} pictures and {len(scenes)} scenes: there should be one of each for every picture.')
     return Report(title, files, sign_numbers(answers, files), check_probabilities(probabilities, files), scenes)
 
-# %% ../nbs/parts/scores.ipynb #3cbba76b
+# %% ../nbs/parts/scores.ipynb #2f3999d7
 @patch(as_prop=True)
 def accuracy(self:Report):
     "The share of pictures read rightly, from 0 to 1; one without an answer is read wrongly"
@@ -93,7 +93,7 @@ def top(self:Report, k:int=3):
     labels, asked = range(len(SIGNS)), self.answered
     return float(top_k_accuracy_score(self.answers[asked], self.filled[asked], k=k, labels=labels)*asked.mean())
 
-# %% ../nbs/parts/scores.ipynb #58ceaef4
+# %% ../nbs/parts/scores.ipynb #04b19089
 @patch(as_prop=True)
 def macro_f1(self:Report):
     "The mean F1 score of the signs that occur, from 0 to 1"
@@ -114,7 +114,7 @@ def per_sign(self:Report):
     bounds = [wilson(right, of, self.design_effect) for right, of in zip(table.right, table.of)]
     return table.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
-# %% ../nbs/parts/scores.ipynb #9f1a67cc
+# %% ../nbs/parts/scores.ipynb #6fdc02d3
 def bootstrap_share(parts,  # (scenes,) how many were right in each
                     wholes, # (scenes,) of how many
                     level:float=.95, # of confidence
@@ -132,7 +132,7 @@ def interval(self:Report, by_scene:bool=True):
     scenes = self.scenes if by_scene else np.arange(len(self))
     return bootstrap_share(np.bincount(scenes, self.right), np.bincount(scenes))
 
-# %% ../nbs/parts/scores.ipynb #da14d20d
+# %% ../nbs/parts/scores.ipynb #9c36c07d
 @patch(as_prop=True)
 def design_effect(self:Report):
     "How many pictures are worth one independent picture, at least 1"
@@ -152,7 +152,7 @@ def wilson(right:float,       # successes
     middle, half = share + z*z/(2*n), z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))
     return max(0., (middle - half)/(1 + z*z/n)), min(1., (middle + half)/(1 + z*z/n))
 
-# %% ../nbs/parts/scores.ipynb #c96a3ec2
+# %% ../nbs/parts/scores.ipynb #b7d6ac38
 @patch(as_prop=True)
 def confidence(self:Report):
     "The probability of the sign that was read, for each picture"
@@ -176,7 +176,7 @@ def loss(self:Report):
     "The mean negative logarithm of the probability of the right sign (natural logarithm)"
     return float(log_loss(self.answers, self.filled, labels=range(len(SIGNS))))
 
-# %% ../nbs/parts/scores.ipynb #0ef3d153
+# %% ../nbs/parts/scores.ipynb #9ca099a3
 @patch(as_prop=True)
 def by_confidence(self:Report):
     "Accuracy of the surest pictures, a row for each number of them: `share` of all pictures, `confidence` of the last, `accuracy`"
@@ -184,7 +184,7 @@ def by_confidence(self:Report):
     n = np.arange(1, len(self) + 1)
     return pd.DataFrame(dict(share=n/len(self), confidence=self.confidence[order], accuracy=np.cumsum(self.right[order])/n))
 
-# %% ../nbs/parts/scores.ipynb #7b32af43
+# %% ../nbs/parts/scores.ipynb #84e876d5
 @patch
 def confused(self:Report, most:int=5):
     "The most frequent mistakes: `sign`, what it was `read` as, `times`, `of` how many"
@@ -199,7 +199,7 @@ def confused_in_words(self:Report, most:int=5):
     found = [f'{row.sign} as {row.read} ({row.times} of {row.of})' for row in self.confused(most).itertuples()]
     return f'Most often, {", ".join(found)}.'.replace('as no answer', 'not at all') if found else 'Nothing was misread.'
 
-# %% ../nbs/parts/scores.ipynb #bed63f1d
+# %% ../nbs/parts/scores.ipynb #9b727cb1
 def percent(share:float # from 0 to 1, or nan
            ) -> str:    # e.g. '61.95 %'
     "A share as people read it"
@@ -226,7 +226,7 @@ def __repr__(self:Report): return '\n'.join([self.title, *(f'{name:30} {value}' 
 def _repr_html_(self:Report):
     return pd.Series(self.rows(), name=self.title or 'report').to_frame().to_html()
 
-# %% ../nbs/parts/scores.ipynb #db581943
+# %% ../nbs/parts/scores.ipynb #af928107
 @patch
 def to_dict(self:Report):
     "Everything in the report as plain numbers and words, for JSON"
@@ -243,7 +243,7 @@ def save(self:Report, path):
     with whole(path) as part: part.write_text(json.dumps(self.to_dict(), indent=1)+'\n')
     return Path(path)
 
-# %% ../nbs/parts/scores.ipynb #368097d3
+# %% ../nbs/parts/scores.ipynb #2b0bc217
 @dataclass(repr=False)
 class Comparison:
     "Two readers on the same pictures; made by `compare`"

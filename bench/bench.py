@@ -255,7 +255,7 @@ def growth(measure, cases, repeats):
 
 def measurements(quick):
     "Every measurement by its name, as a function that makes it"
-    repeats, few, part, step = (2, 2, 8, 12) if quick else (5, 3, 1, 2)
+    repeats, few, part, step = (2, 2, 8, 12) if quick else (5, 3, 1, 3)
     main = get_data(film('96px-28cls', frames=40, side=96), ['train'])
     large = get_data(film('200px-28cls', frames=12, side=200), ['train']).train*4 # few, so each several times
     source = film('64px-29cls', frames=100, pictures=1, side=64)
