@@ -48,6 +48,7 @@ def bytes_needed(pictures:int, # how many
     "The size of the decoded file"
     return pictures*size*size*3
 
+# %% ../nbs/parts/cache.ipynb #710673a5
 def no_room(need:int,   # bytes
             folder:Path # an existing one, on the disk in question
            ) -> DataError: # to be raised
@@ -92,6 +93,7 @@ def is_whole(path:Path,    # where the file should be
     try: return np.load(path, mmap_mode='r').shape == (pictures, size, size, 3)
     except (OSError, ValueError, EOFError): return False
 
+# %% ../nbs/parts/cache.ipynb #88398769
 def make_pixels(files,    # pictures, in the order they are to have
                 size:int, # pixels, side of a picture in the file
                 path:Path # where the file is to appear

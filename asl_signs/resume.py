@@ -23,6 +23,7 @@ def random_state(rng:random.Random # of the training `DataLoader`
     return dict(python=random.getstate(), loader=rng.getstate(), numpy=[name, keys.tolist(), *map(float, rest)],
                 torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all())
 
+# %% ../nbs/parts/resume.ipynb #fff0ddd7
 def set_random_state(state:dict,       # as `random_state` gave it
                      rng:random.Random # of the training `DataLoader`
                     ):

@@ -81,6 +81,7 @@ def planks(draw:ImageDraw.ImageDraw, # what to paint on
         draw.polygon(board, fill=_shade(wood, rng), outline=(40, 35, 30))
         x += width
 
+# %% ../nbs/parts/sample.ipynb #f878e493
 def leaves(draw:ImageDraw.ImageDraw, # what to paint on
            side:int,                 # pixels
            rng                       # NumPy's random generator
@@ -90,6 +91,7 @@ def leaves(draw:ImageDraw.ImageDraw, # what to paint on
     for x, y, r in rng.uniform((-.05, -.05, .02), (1.05, 1.05, .10), (120, 3))*side:
         draw.ellipse([x-r, y-r, x+r, y+r], fill=_shade((80, 130, 60), rng, 40))
 
+# %% ../nbs/parts/sample.ipynb #79aebde6
 def windows(draw:ImageDraw.ImageDraw, # what to paint on
             side:int,                 # pixels
             rng                       # NumPy's random generator
