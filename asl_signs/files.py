@@ -22,6 +22,7 @@ from .signs import SIGNS, set_of, sign_of
 from .store import cache_dir, fingerprint, turn, whole
 
 # %% ../nbs/parts/files.ipynb #b776730c
+mimetypes.init() # or the list would depend on what else was imported
 ENDINGS = {ending for ending, kind in mimetypes.types_map.items() if kind.startswith('image/')}
 
 def is_picture(file:PurePosixPath|Path # a file's name; it need not exist

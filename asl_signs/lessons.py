@@ -196,8 +196,13 @@ def replace_folder(new:Path, # a folder
                   ):
     "Put a folder in the place of another"
     with TemporaryDirectory(dir=old.parent, prefix='.old-') as aside:
-        if old.exists(): os.replace(old, Path(aside)/old.name)
-        os.replace(new, old)
+        before = Path(aside)/old.name
+        try:
+            if old.exists(): os.replace(old, before)
+            os.replace(new, old)
+        except BaseException: # also an interrupt: one of the two stays
+            if before.exists() and not old.exists(): os.replace(before, old)
+            raise
 
 # %% ../nbs/parts/lessons.ipynb #36840444
 def run_all(paths,       # notebooks

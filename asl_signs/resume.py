@@ -33,7 +33,8 @@ def set_random_state(state:dict,       # as `random_state` gave it
     name, keys, position, has_gauss, gauss = state['numpy']
     np.random.set_state((name, keys, int(position), int(has_gauss), gauss))
     torch.set_rng_state(state['torch'].cpu())
-    torch.cuda.set_rng_state_all([one.cpu() for one in state['cuda']])
+    cards = state['cuda'][:torch.cuda.device_count()] # it may go on with fewer cards
+    torch.cuda.set_rng_state_all([one.cpu() for one in cards])
 
 # %% ../nbs/parts/resume.ipynb #e2013ff9
 def plain_optimiser(opt     # fastai's

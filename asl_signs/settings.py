@@ -46,11 +46,15 @@ def from_environment() -> dict: # field name -> value, for the fields whose vari
 
 def _read(variable, kind):
     text = os.environ[variable]
-    if kind is bool: return text.lower() not in ('0', 'no', 'false')
-    try: return kind(text)
+    try: return _yes(text) if kind is bool else kind(text)
     except ValueError: raise ValueError(f'{variable}={text!r} should be {_NUMBERS[kind]}.') from None
 
-_NUMBERS = {int: 'a whole number', float: 'a number'}
+_NUMBERS = {int: 'a whole number', float: 'a number', bool: 'yes or no (or 1 or 0)'}
+_WORDS = dict.fromkeys(('1', 'yes', 'true', 'on'), True) | dict.fromkeys(('0', 'no', 'false', 'off'), False)
+
+def _yes(text):
+    if (word := text.strip().lower()) not in _WORDS: raise ValueError(text)
+    return _WORDS[word]
 
 # %% ../nbs/parts/settings.ipynb #2e50a7df
 def get_settings(data=None,   # what `get_data` returned; None: the original's values, whatever the data

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from fastai.data.transforms import RandomSplitter
 from asl_signs.data import get_splitter
-from asl_signs.lessons import check_first, main
+from asl_signs.lessons import check_first, main, replace_folder
 from asl_signs.sample import draw_sample
 from asl_signs.signs import SIGNS, number_of
 
@@ -196,3 +196,17 @@ def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_pa
     assert json.loads((tmp_path/'report'/'metrics.json').read_text()) == {'old': True}
     assert [f.name for f in tmp_path.iterdir()] == ['report']
     assert not list(cache.rglob('.making-*')) and not list((cache/'models').glob('tmp*'))
+
+
+def test_an_interrupt_while_reports_are_exchanged_loses_neither(tmp_path, monkeypatch):
+    (tmp_path/'new').mkdir(), (tmp_path/'old').mkdir()
+    (tmp_path/'old'/'metrics.json').write_text('{}')
+    real, done = os.replace, []
+    def interrupted(source, target):
+        done.append(target)
+        if len(done) == 2: raise KeyboardInterrupt # the old one is aside, the new one not yet in its place
+        real(source, target)
+    monkeypatch.setattr(os, 'replace', interrupted)
+    with pytest.raises(KeyboardInterrupt): replace_folder(tmp_path/'new', tmp_path/'old')
+    assert (tmp_path/'old'/'metrics.json').exists() and (tmp_path/'new').exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ['new', 'old']
