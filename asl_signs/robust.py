@@ -46,24 +46,28 @@ def _times(film, photographs, share): return max(1, round(share/(1 - share)*film
 def get_merged_dls(data:SignData,     # what `get_data` returned
                    settings:Settings, # picture and batch size, share for validation, seed
                    share:float=None,  # of photographs among the training pictures; None: as many as there are
-                   held_out=None      # photographs to keep for validation; None: a random share of both sets
+                   held_out=None      # photographs to keep for validation; None: a random share of both sets; (): nothing
                   ) -> DataLoaders:   # of training and validation batches
     "Both sets in batches, prepared as in lesson 0"
-    random = RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)
-    splitter = random if held_out is None else FuncSplitter(lambda file: file in held_out)
     block = DataBlock(
         blocks=(ImageBlock(Picture), CategoryBlock(vocab=SIGNS)),
         get_y=sign_of,
-        splitter=emphasise(splitter, share),
+        splitter=emphasise(_keep(settings, held_out), share),
         item_tfms=Resize(settings.size),
         batch_tfms=aug_transforms())
     return block.dataloaders(merged_files(data), bs=settings.bs, **cached(data, settings))
+
+def _keep(settings, held_out):
+    random = RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)
+    if held_out is None: return random
+    if held_out: return FuncSplitter(lambda file: file in held_out)
+    return lambda files: (range(len(files)), random(files)[1]) # fastai wants to validate on something: on what was trained on
 
 # %% ../nbs/03_robust.ipynb #97ff17f4
 def get_merged_learner(data:SignData,          # what `get_data` returned
                        settings:Settings=None, # None: `get_settings(data)`
                        share:float=None,       # of photographs among the training pictures; None: as many as there are
-                       held_out=None           # photographs that are not to be trained on; None: a random share of both sets
+                       held_out=None           # photographs not to train on; None: a random share of both sets; (): train on everything
                       ) -> Learner:            # trained
     "The network of lesson 1 trained on both sets: loaded if it was trained before, trained if not"
     settings = settings or get_settings(data)
@@ -72,7 +76,7 @@ def get_merged_learner(data:SignData,          # what `get_data` returned
     more = () if share is None and held_out is None else (share, held_out and sorted(map(str, held_out)))
     return trained(learn, model_name(merged_files(data), settings, *more), settings)
 
-# %% ../nbs/03_robust.ipynb #3a2c25ab
+# %% ../nbs/03_robust.ipynb #46f01c6c
 def scene_folds(files,       # photographs of the second test set
                 folds:int=5, # how many parts; at least 2
                 seed:int=42  # of the dealing
@@ -83,7 +87,7 @@ def scene_folds(files,       # photographs of the second test set
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [held for _, held in deal.split(files, signs, scene)]
 
-# %% ../nbs/03_robust.ipynb #5f1fd081
+# %% ../nbs/03_robust.ipynb #8659c84f
 def cross_validate(data:SignData,          # what `get_data` returned
                    settings:Settings=None, # None: `get_settings(data)`
                    share:float=.2,         # of photographs among the training pictures; None: as many as there are
@@ -97,7 +101,7 @@ def cross_validate(data:SignData,          # what `get_data` returned
         told[held] = ask(learn, held_out)
     return score(told, [*map(sign_of, files)], files, scenes(files), title='the merged recipe, by scenes')
 
-# %% ../nbs/03_robust.ipynb #8b9239d5
+# %% ../nbs/03_robust.ipynb #197e69a3
 def with_claim(learn:Learner, # trained by the recipe
                report:Report  # what `cross_validate` said of the recipe
               ) -> Learner:   # the same, with an attribute `claim`

@@ -58,6 +58,13 @@ def test_photographs_held_out_are_never_trained_on(data, settings, share):
     assert {*trained} == {*data.train, *data.second_test} - held_out
 
 
+def test_a_network_for_an_application_is_trained_on_everything(data, settings):
+    dls = robust.get_merged_dls(data, settings, held_out=())
+    assert {*dls.train_ds.items} == {*data.train, *data.second_test} and len(dls.train_ds) == len(data.train) + len(data.second_test)
+    names = [(robust.get_merged_learner(data, settings, held_out=held), len([*(training.cache_dir()/'models').glob('*.pth')]))[1] for held in (None, ())]
+    assert names == [1, 2] # they are kept under different names
+
+
 def test_photographs_are_repeated_in_training_alone():
     files = [f'A/A{n}.jpg' for n in range(1, 91)] + [f'A/A{n:04}_test.jpg' for n in range(1, 11)]
     train, valid = robust.emphasise(lambda files: ([*range(95)], [*range(95, 100)]), .5)(files)
