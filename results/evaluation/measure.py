@@ -5,10 +5,11 @@ beside this file and a row for the README's table above it. Networks are trained
 cache (`fast=True`), and the backbone is EfficientNet-Lite0, whose weights need no download. Every run of a recipe is one look at
 the second test set: count it in results/README.md."""
 import json, sys
-from dataclasses import replace
 from pathlib import Path
+import numpy as np
 from asl_signs.data import get_data
 from asl_signs.evaluation import evaluate
+from asl_signs.heatmaps import heat_at_edge, heat_maps
 from asl_signs.lessons import facts
 from asl_signs.robust import cross_validate
 from asl_signs.settings import get_settings
@@ -21,9 +22,17 @@ SOURCE = 'reduced copies: 28 classes x 300 frames at 96 px, and half of the seco
 def film_alone(data, settings):
     "Trained on the film: accuracy on what was kept of it, on the small test set, and a report on the second"
     learn = get_learner(data, settings)
-    kept = evaluate(learn, learn.dls.valid_ds.items)
     measured = {'film': 'validation, held-out film', 'random': 'validation, random frames'}[settings.split]
-    return {measured: kept, 'small test set': evaluate(learn, data.small_test), 'second test set': evaluate(learn, data.second_test)}
+    sets = {measured: learn.dls.valid_ds.items, 'small test set': data.small_test, 'second test set': data.second_test}
+    reports = {kind: evaluate(learn, files) for kind, files in sets.items()}
+    for report in reports.values(): report.heat = heat(learn, report)
+    return reports
+
+
+def heat(learn, report):
+    "The mean share of the heat that lies at the edge, of pictures read rightly and wrongly"
+    edge = heat_at_edge(heat_maps(learn, report.files))
+    return {name: float(np.nanmean(edge[side])) for name, side in (('read rightly', report.right), ('read wrongly', ~report.right)) if side.any()}
 
 
 def merged(share):
@@ -54,7 +63,9 @@ def measure(name, data):
     row = dict(title=title, command=f'python results/evaluation/measure.py FILM SECOND {name}') | about
     row |= dict(accuracies={kind: accuracy(report, settings) for kind, report in reports.items()})
     (HERE.parent/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
-    reports['second test set'].save(HERE/f'{name}.json')
+    about_heat = {kind: report.heat for kind, report in reports.items() if hasattr(report, 'heat')}
+    found = reports['second test set'].to_dict() | (dict(heat_at_edge=about_heat) if about_heat else {})
+    (HERE/f'{name}.json').write_text(json.dumps(found, indent=1)+'\n')
     print(*reports.values(), sep='\n\n', flush=True)
 
 
