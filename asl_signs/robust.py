@@ -76,7 +76,7 @@ def get_merged_learner(data:SignData,          # what `get_data` returned
     more = () if share is None and held_out is None else (share, held_out and sorted(map(str, held_out)))
     return trained(learn, model_name(merged_files(data), settings, *more), settings)
 
-# %% ../nbs/03_robust.ipynb #46f01c6c
+# %% ../nbs/03_robust.ipynb #b8973af8
 def scene_folds(files,       # photographs of the second test set
                 folds:int=5, # how many parts; at least 2
                 seed:int=42  # of the dealing
@@ -87,7 +87,7 @@ def scene_folds(files,       # photographs of the second test set
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [held for _, held in deal.split(files, signs, scene)]
 
-# %% ../nbs/03_robust.ipynb #8659c84f
+# %% ../nbs/03_robust.ipynb #67135581
 def cross_validate(data:SignData,          # what `get_data` returned
                    settings:Settings=None, # None: `get_settings(data)`
                    share:float=.2,         # of photographs among the training pictures; None: as many as there are
@@ -101,7 +101,7 @@ def cross_validate(data:SignData,          # what `get_data` returned
         told[held] = ask(learn, held_out)
     return score(told, [*map(sign_of, files)], files, scenes(files), title='the merged recipe, by scenes')
 
-# %% ../nbs/03_robust.ipynb #197e69a3
+# %% ../nbs/03_robust.ipynb #455d8b04
 def with_claim(learn:Learner, # trained by the recipe
                report:Report  # what `cross_validate` said of the recipe
               ) -> Learner:   # the same, with an attribute `claim`

@@ -68,7 +68,7 @@ class GrowPictures(Callback):
         self.learn.xb = (interpolate(self.x, (side, side), mode='bilinear', antialias=True),)
 
 # %% ../nbs/parts/speed.ipynb #5618d482
-def train_quickly(learn:Learner,  # as `new_learner` made it, on cached pictures; changed in place
+def train_quickly(learn:Learner,  # as `new_learner` made it; changed in place
                   epochs:int=2,   # passes over the training pictures
                   lr:float=3e-3,  # learning rate of all layers
                   *cbs            # further callbacks of fastai
