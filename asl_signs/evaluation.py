@@ -30,7 +30,7 @@ def run_inference(learn, # a fastai learner
     with learn.no_bar(), learn.no_logging(): predicted = [learn.predict(file)[0] for file in files]
     return sum(p == sign for p, sign in zip(predicted, get_test_names(files)))/len(files)
 
-# %% ../nbs/02_evaluation.ipynb #40c13648
+# %% ../nbs/02_evaluation.ipynb #6c80c9d8
 def scene_names(files # pictures of any of the three sets
                ) -> list: # a name for each; near-copies of each other share one
     "What each picture belongs to: a scene of the second test set, a take of the film, or itself alone"
@@ -40,7 +40,7 @@ def scene_names(files # pictures of any of the three sets
 
 def _take(frame): return f'{sign_of(frame)}, take {sum(number_of(frame) >= first for first, _ in TAKES)}'
 
-# %% ../nbs/02_evaluation.ipynb #924b0dda
+# %% ../nbs/02_evaluation.ipynb #1c747f66
 def ask(reader, # a fastai learner, or a function: n pictures -> (n, 29) probabilities
         files   # n pictures
        ) -> np.ndarray: # (n, 29), in the order of `SIGNS`; ValueError if the learner knows other signs

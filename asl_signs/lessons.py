@@ -239,13 +239,20 @@ def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PAT
     return metrics
 
 # %% ../nbs/parts/lessons.ipynb #329d1273
-def shrink(png:str    # base64
-          ) -> str:   # base64
-    "A PNG with at most 256 colours"
-    small = BytesIO()
+def shrink(png:str,         # base64
+           most:int=40_000  # characters of base64 from which on a JPEG is tried
+          ) -> dict:        # {'image/png': base64}, or {'image/jpeg': base64}
+    "A figure with at most 256 colours, or as a JPEG where that is much smaller"
     picture = Image.open(BytesIO(b64decode(png))).convert('RGB')
-    picture.quantize(256, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
-    return b64encode(small.getvalue()).decode()
+    small = _encoded(picture.quantize(256, dither=Image.Dither.NONE), 'png', optimize=True)
+    if len(small) < most: return {'image/png': small}
+    jpeg = _encoded(picture, 'jpeg', quality=60, optimize=True)
+    return {'image/jpeg': jpeg} if len(jpeg) < .7*len(small) else {'image/png': small}
+
+def _encoded(picture, kind, **how):
+    file = BytesIO()
+    picture.save(file, kind, **how)
+    return b64encode(file.getvalue()).decode()
 
 # %% ../nbs/parts/lessons.ipynb #e640c916
 def is_noise(output # of a notebook's cell
@@ -260,7 +267,7 @@ def tidy(nb # with outputs; changed in place
     for cell in nb.cells:
         if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if not is_noise(o)]
         for data in [o.data for o in cell.get('outputs', []) if 'image/png' in o.get('data', {})]:
-            data['image/png'] = shrink(data['image/png'])
+            data.update(shrink(data.pop('image/png')))
     return nb
 
 # %% ../nbs/parts/lessons.ipynb #3aeee40c
