@@ -8,7 +8,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/scores.html.md"""
 __all__ = ['sign_numbers', 'check_probabilities', 'Report', 'score', 'bootstrap_share', 'wilson', 'percent', 'span', 'Comparison',
            'compare']
 
-# %% ../nbs/parts/scores.ipynb #ebeb659f
+# %% ../nbs/parts/scores.ipynb #60bf64d6
 import json, math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_reca
 from .signs import SIGNS
 from .store import whole
 
-# %% ../nbs/parts/scores.ipynb #da8182cb
+# %% ../nbs/parts/scores.ipynb #bbc24a87
 def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
                  files=None # what they were asked about, for the message
                 ) -> np.ndarray: # (n,) numbers from 0 to 28; ValueError if one is not a sign
@@ -33,7 +33,7 @@ def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
 
 def _named(files, place): return f'picture {place + 1}' if files is None else str(files[place])
 
-# %% ../nbs/parts/scores.ipynb #8b9966aa
+# %% ../nbs/parts/scores.ipynb #fa5ea98c
 def check_probabilities(probabilities, # (n, 29), rows that add up to 1; a row of nan where there was no answer
                         files          # the n pictures
                        ) -> np.ndarray: # the same, as float64; ValueError if they are no such thing
@@ -47,7 +47,7 @@ def check_probabilities(probabilities, # (n, 29), rows that add up to 1; a row o
                                   f'or all be nan where there was no answer. ({len(bad)} of {len(files)} pictures are like that.)')
     return table/table.sum(1, keepdims=True) # float32 is a little off
 
-# %% ../nbs/parts/scores.ipynb #f5a6af6e
+# %% ../nbs/parts/scores.ipynb #b450d1e2
 @dataclass(repr=False)
 class Report:
     "What a reader answered to pictures, and what that is worth; made by `score`"
@@ -65,7 +65,7 @@ class Report:
 
     def __len__(self): return len(self.files)
 
-# %% ../nbs/parts/scores.ipynb #e60070b0
+# %% ../nbs/parts/scores.ipynb #02fe5c9f
 def score(probabilities, # (n, 29); a row of nan where there was no answer
           answers,       # n signs, by name or number
           files=None,    # the n pictures; None: they are called 'picture 1', …
@@ -80,20 +80,22 @@ def score(probabilities, # (n, 29); a row of nan where there was no answer
         raise ValueError(f'{len(answers)} answers, {len(files)} pictures and {len(scenes)} scenes: there should be one of each for every picture.')
     return Report(title, files, sign_numbers(answers, files), check_probabilities(probabilities, files), scenes)
 
-# %% ../nbs/parts/scores.ipynb #2f3999d7
+# %% ../nbs/parts/scores.ipynb #05a5ef82
 @patch(as_prop=True)
 def accuracy(self:Report):
     "The share of pictures read rightly, from 0 to 1; one without an answer is read wrongly"
     return float(self.right.mean())
 
 @patch
-def top(self:Report, k:int=3):
+def top(self:Report,
+        k:int=3 # how many guesses a reader has
+       ) -> float: # from 0 to 1
     "The share of pictures whose sign was among the k most probable ones"
     if k >= len(SIGNS) or not self.answered.any(): return float(self.answered.mean())
     labels, asked = range(len(SIGNS)), self.answered
     return float(top_k_accuracy_score(self.answers[asked], self.filled[asked], k=k, labels=labels)*asked.mean())
 
-# %% ../nbs/parts/scores.ipynb #04b19089
+# %% ../nbs/parts/scores.ipynb #e8cd506a
 @patch(as_prop=True)
 def macro_f1(self:Report):
     "The mean F1 score of the signs that occur, from 0 to 1"
@@ -114,7 +116,7 @@ def per_sign(self:Report):
     bounds = [wilson(right, of, self.design_effect) for right, of in zip(table.right, table.of)]
     return table.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
-# %% ../nbs/parts/scores.ipynb #6fdc02d3
+# %% ../nbs/parts/scores.ipynb #ea8b4d1a
 def bootstrap_share(parts,  # (scenes,) how many were right in each
                     wholes, # (scenes,) of how many
                     level:float=.95, # of confidence
@@ -127,12 +129,14 @@ def bootstrap_share(parts,  # (scenes,) how many were right in each
     return tuple(map(float, found.confidence_interval))
 
 @patch
-def interval(self:Report, by_scene:bool=True):
+def interval(self:Report,
+             by_scene:bool=True # draw scenes, or else single pictures?
+            ) -> tuple[float, float]: # from 0 to 1; nan for both where there is only one scene
     "Bounds for the accuracy, at 95 %: by drawing scenes, or else single pictures, which is too narrow"
     scenes = self.scenes if by_scene else np.arange(len(self))
     return bootstrap_share(np.bincount(scenes, self.right), np.bincount(scenes))
 
-# %% ../nbs/parts/scores.ipynb #9c36c07d
+# %% ../nbs/parts/scores.ipynb #5f605499
 @patch(as_prop=True)
 def design_effect(self:Report):
     "How many pictures are worth one independent picture, at least 1"
@@ -152,14 +156,16 @@ def wilson(right:float,       # successes
     middle, half = share + z*z/(2*n), z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))
     return max(0., (middle - half)/(1 + z*z/n)), min(1., (middle + half)/(1 + z*z/n))
 
-# %% ../nbs/parts/scores.ipynb #b7d6ac38
+# %% ../nbs/parts/scores.ipynb #d87236e0
 @patch(as_prop=True)
 def confidence(self:Report):
     "The probability of the sign that was read, for each picture"
     return self.filled.max(1)
 
 @patch
-def calibration(self:Report, bins:int=15):
+def calibration(self:Report,
+                bins:int=15 # of equal width, from 0 to 1
+               ) -> pd.DataFrame: # a row for each bin that is not empty
     "Pictures, mean confidence and accuracy, a row for each bin of confidence that is not empty"
     at = np.minimum((self.confidence*bins).astype(int), bins - 1)
     table = pd.DataFrame(dict(bin=at, pictures=1, confidence=self.confidence, accuracy=self.right))
@@ -176,7 +182,7 @@ def loss(self:Report):
     "The mean negative logarithm of the probability of the right sign (natural logarithm)"
     return float(log_loss(self.answers, self.filled, labels=range(len(SIGNS))))
 
-# %% ../nbs/parts/scores.ipynb #9ca099a3
+# %% ../nbs/parts/scores.ipynb #3a8114eb
 @patch(as_prop=True)
 def by_confidence(self:Report):
     "Accuracy of the surest pictures, a row for each number of them: `share` of all pictures, `confidence` of the last, `accuracy`"
@@ -184,9 +190,11 @@ def by_confidence(self:Report):
     n = np.arange(1, len(self) + 1)
     return pd.DataFrame(dict(share=n/len(self), confidence=self.confidence[order], accuracy=np.cumsum(self.right[order])/n))
 
-# %% ../nbs/parts/scores.ipynb #84e876d5
+# %% ../nbs/parts/scores.ipynb #256d9a88
 @patch
-def confused(self:Report, most:int=5):
+def confused(self:Report,
+             most:int=5 # how many
+            ) -> pd.DataFrame: # a row for each pair of signs
     "The most frequent mistakes: `sign`, what it was `read` as, `times`, `of` how many"
     counts = self.confusion
     pairs = [(sign, read, counts.at[sign, read], counts.loc[sign].sum()) for sign in SIGNS for read in counts.columns if sign != read]
@@ -194,12 +202,14 @@ def confused(self:Report, most:int=5):
     return table[table.times > 0].sort_values('times', ascending=False, kind='stable').head(most).reset_index(drop=True)
 
 @patch
-def confused_in_words(self:Report, most:int=5):
+def confused_in_words(self:Report,
+                      most:int=5 # how many
+                     ) -> str:   # e.g. 'Most often, K as V (9 of 15).'
     "The most frequent mistakes as a sentence"
     found = [f'{row.sign} as {row.read} ({row.times} of {row.of})' for row in self.confused(most).itertuples()]
     return f'Most often, {", ".join(found)}.'.replace('as no answer', 'not at all') if found else 'Nothing was misread.'
 
-# %% ../nbs/parts/scores.ipynb #9b727cb1
+# %% ../nbs/parts/scores.ipynb #daed034c
 def percent(share:float # from 0 to 1, or nan
            ) -> str:    # e.g. '61.95 %'
     "A share as people read it"
@@ -211,7 +221,8 @@ def span(bounds # two shares, or nan
     return f'{100*bounds[0]:.1f} to {100*bounds[1]:.1f} %' if not math.isnan(bounds[0]) else 'cannot be said: there is only one scene'
 
 @patch
-def rows(self:Report):
+def rows(self:Report
+        ) -> dict: # name -> figure in words
     "The figures of the report, by name"
     return {'pictures, all counted': f'{len(self):,} in {self.scenes.max() + 1:,} scenes', 'read rightly': f'{self.right.sum():,}',
             'accuracy': percent(self.accuracy), 'interval, drawing scenes': span(self.interval()),
@@ -226,9 +237,10 @@ def __repr__(self:Report): return '\n'.join([self.title, *(f'{name:30} {value}' 
 def _repr_html_(self:Report):
     return pd.Series(self.rows(), name=self.title or 'report').to_frame().to_html()
 
-# %% ../nbs/parts/scores.ipynb #af928107
+# %% ../nbs/parts/scores.ipynb #017d0371
 @patch
-def to_dict(self:Report):
+def to_dict(self:Report
+           ) -> dict: # of what JSON can hold
     "Everything in the report as plain numbers and words, for JSON"
     figures = dict(pictures=len(self), scenes=int(self.scenes.max()) + 1, accuracy=self.accuracy, interval=self.interval(),
                    interval_of_single_pictures=self.interval(by_scene=False), top3=self.top(3), macro_f1=self.macro_f1, log_loss=self.loss,
@@ -238,26 +250,33 @@ def to_dict(self:Report):
     return dict(title=self.title, **figures, per_sign=signs, read_as=read, calibration=self.calibration().to_dict('records'))
 
 @patch
-def save(self:Report, path):
-    "Write the report as JSON; the file appears whole or not at all. Returns its path"
+def save(self:Report,
+         path:str|Path # a file
+        ) -> Path:     # the same
+    "Write the report as JSON; the file appears whole or not at all"
     with whole(path) as part: part.write_text(json.dumps(self.to_dict(), indent=1)+'\n')
     return Path(path)
 
-# %% ../nbs/parts/scores.ipynb #2b0bc217
+# %% ../nbs/parts/scores.ipynb #4183fa4c
 @dataclass(repr=False)
 class Comparison:
     "Two readers on the same pictures; made by `compare`"
     a:Report
     b:Report
 
-    def gain(self): return self.b.accuracy - self.a.accuracy
+    def gain(self
+            ) -> float: # a difference of shares
+        "How much more B reads than A"
+        return self.b.accuracy - self.a.accuracy
 
-    def interval(self):
+    def interval(self
+                ) -> tuple[float, float]: # nan for both where there is only one scene
         "Bounds for the gain, at 95 %, by drawing scenes"
         differences = self.b.right.astype(int) - self.a.right
         return bootstrap_share(np.bincount(self.a.scenes, differences), np.bincount(self.a.scenes))
 
-    def per_sign(self):
+    def per_sign(self
+                ) -> pd.DataFrame: # `a`, `b`, `of`, `gain`
         "The signs on which they differ: how many were right with either, and the gain; the largest gain first"
         a, b = self.a.per_sign, self.b.per_sign
         table = pd.DataFrame(dict(a=a.right, b=b.right, of=a.of, gain=b.right - a.right))
