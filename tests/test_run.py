@@ -59,7 +59,9 @@ def test_metrics_say_what_was_measured_on_what(report):
     assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (12*29, 28, 3*29)
     assert set(metrics['seconds']) == set(LESSONS) and all(seconds > 0 for seconds in metrics['seconds'].values())
     counts = {name: accuracy['pictures'] for name, accuracy in metrics['accuracies'].items()}
-    assert counts == {'validation, held-out film': 2*29, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87}
+    assert counts == {'validation, held-out film': 2*29, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87,
+                      'second test set, merged recipe by scenes': 87}
+    assert (report[0]/'second-test.json').exists() and 'interval' in metrics['accuracies']['second test set']
     assert all(0 <= accuracy['value'] <= 1 for accuracy in metrics['accuracies'].values())
 
 
