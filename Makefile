@@ -30,6 +30,8 @@ help:
 	@echo "make prepare  after editing notebooks: modules, fresh outputs, README"
 	@echo "make clean    remove .venv and report/"
 
+# The drawn sample is small enough to be cached anywhere. FAST=0 decodes it in every epoch.
+run: export ASL_SIGNS_FAST := $(or $(FAST),$(ASL_SIGNS_FAST),$(if $(filter sample,$(DATA)),1))
 run: .venv/installed
 	@echo "Running the lessons on: $(DATA)"
 	@$(BIN)/python -m asl_signs.lessons run --data "$(DATA)" --report "$(REPORT)"
