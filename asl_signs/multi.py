@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import fastai.distributed # gives learners `distrib_ctx`
 from fastai.vision.all import Learner, num_distrib, rank_distrib, set_seed
+from .backbones import WeightsError
 from .data import get_data, get_dls
 from .files import DataError, SignData
 from .settings import Settings, get_settings
@@ -58,7 +59,7 @@ def main(argv=None # arguments; None: those of the command line
         train_on_all(data, resume=not args.anew)
         return _say(f'Trained by {max(1, num_distrib())} processes: {path}')
     except ModuleNotFoundError as e: why = f"{e.name} is missing: pip install 'asl_signs[multi]'"
-    except DataError as e: why = str(e)
+    except (DataError, WeightsError, ValueError) as e: why = str(e) # pictures, weights or settings that cannot be used
     print(why, file=sys.stderr)
     return 1
 

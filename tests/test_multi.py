@@ -50,3 +50,12 @@ def test_without_accelerate_the_way_to_it_is_named(pair, monkeypatch, capsys, tm
     monkeypatch.setitem(sys.modules, 'accelerate', None)
     assert multi.main(['--data', str(pair[0])]) == 1
     assert "accelerate is missing: pip install 'asl_signs[multi]'" in capsys.readouterr().err
+
+
+def test_weights_that_cannot_be_had_and_settings_that_cannot_be_read_are_a_sentence(pair, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
+    def no_weights(*_): raise multi.WeightsError('The weights cannot be had')
+    monkeypatch.setattr(multi, 'new_learner', no_weights)
+    assert multi.main(['--data', str(pair[0])]) == 1 and 'The weights cannot be had' in capsys.readouterr().err
+    monkeypatch.setenv('ASL_SIGNS_RECIPE', 'slow')
+    assert multi.main(['--data', str(pair[0])]) == 1 and "The recipe 'slow'" in capsys.readouterr().err
