@@ -23,10 +23,10 @@ def test_sdist_has_what_building_needs(built):
 def test_wheel_works_elsewhere(built, tmp_path):
     wheel = next(built.glob('*.whl'))
     subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', tmp_path/'site', wheel], check=True)
-    script = 'import asl_signs, asl_signs.signs; print(asl_signs.__version__, asl_signs.__file__)'
+    script = 'import asl_signs, asl_signs.hands; print(asl_signs.__version__, asl_signs.__file__, len(asl_signs.hands.film_hands()))'
     said = subprocess.run([sys.executable, '-c', script], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(tmp_path/'site')},
                           check=True, capture_output=True, text=True).stdout.split()
-    assert said == [asl_signs.__version__, str(tmp_path/'site'/'asl_signs'/'__init__.py')]
+    assert said == [asl_signs.__version__, str(tmp_path/'site'/'asl_signs'/'__init__.py'), '28']
 
 
 def test_requirements_come_from_settings(built):
@@ -34,4 +34,5 @@ def test_requirements_come_from_settings(built):
     with ZipFile(next(built.glob('*.whl'))) as wheel:
         about = wheel.read(next(name for name in wheel.namelist() if name.endswith('/METADATA'))).decode()
     assert 'Requires-Dist: fastai>=2.8.8' in about and 'Requires-Python: >=3.11' in about
+    assert 'Requires-Dist: mediapipe>=1.2; extra == "hands"' in about
     assert 'Requires-Dist: nbdev<4,>=3.3; extra == "dev"' in about and 'License-Expression: Apache-2.0' in about

@@ -1,0 +1,64 @@
+"""How often MediaPipe finds the hand in the film, and whether it knows a right hand from a left one
+
+python results/hands/measure.py detection 96px-28cls     (a folder with grassknoted/asl-alphabet, or its archive; minutes)
+python results/hands/measure.py film 96px-28cls          (all frames in all views; several minutes, then from the cache)
+"""
+import json, random, sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+import numpy as np
+from tqdm import tqdm
+from asl_signs.data import get_data
+from asl_signs.hands import HandFinder, View, find_hands, palm_side, prepare
+from asl_signs.signs import sign_of
+
+SHOWN = { # description -> view, longer side in pixels, both thresholds
+    'as it is': (View(0, 0, 1), 256, .5),
+    'a margin of a quarter': (View(.25, 0, 1), 224, .5),
+    'the same, softened by 1 % and gamma .6': (View(.25, .01, .6), 224, .5),
+    'the same, thresholds .05': (View(.25, .01, .6), 224, .05)}
+
+
+def rate(hits): return round(float(np.mean(hits)), 4)
+
+
+def measure_detection(files):
+    "In which share of random frames a hand is found, by how they are shown"
+    files = random.Random(1).sample(sorted(files), 560)
+    empty = np.array([sign_of(file) == 'nothing' for file in files])
+    found = {name: np.array([seen(file, *how) for file in tqdm(files, name)]) for name, how in SHOWN.items()}
+    return dict(pictures=int((~empty).sum()), nothing=int(empty.sum()),
+                found={name: rate(hits[~empty]) for name, hits in found.items()},
+                found_in_nothing={name: int(hits[empty].sum()) for name, hits in found.items()})
+
+
+FINDERS = {threshold: HandFinder(confidence=threshold) for threshold in (.5, .05)}
+
+def seen(file, view, side, threshold): return FINDERS[threshold].detect(np.asarray(prepare(file, view, side))) is not None
+
+
+def measure_film(hands):
+    "What all views show of all frames"
+    empty = np.array([sign_of(file) == 'nothing' for file in hands.files])
+    found, heights = hands.found, palm_side(hands.landmarks)
+    shows, any_view = found & ~empty[:, None], (found.any(1) & ~empty)
+    said = np.where(hands.left == 1, -1, 1)*hands.score # above 0: MediaPipe says that it is a right hand
+    return dict(pictures=int((~empty).sum()), nothing=int(empty.sum()),
+                found_by_view=[rate(column) for column in found[~empty].T], found_in_any_view=rate(found[~empty].any(1)),
+                found_in_nothing_by_view=found[empty].sum(0).tolist(), found_in_nothing_in_any_view=int(found[empty].any(1).sum()),
+                right_by_mediapipe=rate(said[shows] > 0), right_by_thumb=rate(heights[shows] > 0),
+                right_by_mediapipe_mean_of_views=rate(np.nanmean(said[any_view], 1) > 0),
+                right_by_thumb_mean_of_views=rate(np.nanmean(heights[any_view], 1) > 0))
+
+
+def write(name, folder, found):
+    about = dict(command=f'python results/hands/measure.py {name} {Path(folder).name}', data='grassknoted/asl-alphabet, 300 frames of 28 signs at 96 pixels',
+                 date=f'{date.today()}', mediapipe=version('mediapipe'), pillow=version('pillow'))
+    Path(__file__).with_name(f'{name}.json').write_text(json.dumps(about | found, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    name, folder = sys.argv[1:]
+    files = get_data(folder, sets=['train']).train
+    write(name, folder, measure_detection(files) if name == 'detection' else measure_film(find_hands(files)))
