@@ -132,8 +132,9 @@ def crop_hand(picture,         # anything that `to_rgb` takes
     "The square around a hand, cut out of its picture"
     picture, (x, y, side) = to_rgb(picture), hand_square(hand, factor)
     (width, height), (left, top, right, bottom) = picture.size, (x - side/2, y - side/2, x + side/2, y + side/2)
-    before, above = (max(0, ceil(-edge)) for edge in (left, top))
-    picture = widened(picture, before, above, max(0, ceil(right - width)), max(0, ceil(bottom - height)))
+    reach = 2*max(1, side/size) # how far from a new pixel's middle the old ones still count
+    before, above, after, below = (max(0, ceil(over + reach)) for over in (-left, -top, right - width, bottom - height))
+    picture = widened(picture, before, above, after, below)
     box = left + before, top + above, right + before, bottom + above
     return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
@@ -330,6 +331,8 @@ class HandFinder:
     def _load(self):
         self._landmarker = load_landmarker(hand_model(self.model), self.confidence)
         self._closer = weakref.finalize(self, self._landmarker.close)
+        self._closer.atexit = False
+        threading._register_atexit(self._closer) # MediaPipe closes with the help of a thread; what `atexit` runs comes too late for threads
 
     def close(self):
         "Let MediaPipe go; the next picture loads it again"
@@ -431,10 +434,11 @@ def find_hands(files,           # pictures, in any order
               ) -> Hands:       # in the order of `files`; PictureError names a picture that cannot be read, HandsError says what is missing
     "The hands in pictures: found in the cache, or else looked for now"
     from asl_signs.cache import grow, is_whole # not above, as whoever reads single pictures does without
-    finder, ordered = finder or HandFinder(), sorted({*map(Path, files)})
+    finder, files = finder or HandFinder(), [*map(Path, files)]
+    ordered = sorted({*files})
     path, shape = hands_path(ordered, finder), (len(ordered), len(finder.views), NUMBERS)
     with turn(path):
         try:
             if ordered and not is_whole(path, shape): grow(path, shape, np.float32, TOGETHER, partial(_find, files=ordered, finder=finder, workers=workers))
         except BrokenProcessPool as e: raise HandsError(ENDED) from e
-    return Hands(ordered, np.load(path) if ordered else np.empty(shape, np.float32)).of(files)
+    return Hands(ordered, np.load(path) if files else np.empty(shape, np.float32)).of(files)
