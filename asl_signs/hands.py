@@ -6,10 +6,10 @@ Docs: https://asl-signs.github.io/asl_signs/parts/hands.html.md"""
 
 # %% auto #0
 __all__ = ['FINGERS', 'NUMBERS', 'COLOURS', 'MODEL', 'MODEL_BYTES', 'MODEL_SHA256', 'VIEWS', 'SIDE', 'LIBRARIES', 'TOGETHER',
-           'ENDED', 'Hand', 'to_row', 'from_row', 'film_hands', 'draw_hand', 'plot_hands', 'hand_square', 'widened',
-           'crop_hand', 'palm_side', 'is_left', 'mirrored', 'wrong_with', 'HandsError', 'kept_model', 'by_hand',
-           'fetch_model', 'hand_model', 'View', 'fitted_size', 'fitted', 'prepare', 'from_view', 'load_landmarker',
-           'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands']
+           'UNGUARDED', 'ENDED', 'Hand', 'to_row', 'from_row', 'film_hands', 'draw_hand', 'plot_hands', 'hand_square',
+           'widened', 'crop_hand', 'palm_side', 'is_left', 'mirrored', 'wrong_with', 'HandsError', 'kept_model',
+           'by_hand', 'fetch_model', 'hand_model', 'View', 'fitted_size', 'fitted', 'prepare', 'from_view',
+           'load_landmarker', 'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands']
 
 # %% ../nbs/parts/hands.ipynb #h0000003
 import hashlib, json, os, shutil, signal, threading, weakref
@@ -21,7 +21,7 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files as resources
 from math import ceil
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from pathlib import Path
 from urllib.request import urlopen
 import numpy as np
@@ -353,15 +353,29 @@ class Hands:
     numbers:np.ndarray  # float32 (pictures, views, 128), rows as `to_row` makes them
 
     @property
-    def landmarks(self): return self._joints(slice(0, 63)) # (pictures, views, 21, 3) in shares of the longer side
+    def landmarks(self):
+        "(pictures, views, 21, 3) in shares of the longer side of each picture"
+        return self._joints(slice(0, 63))
+
     @property
-    def world(self): return self._joints(slice(63, 126)) # (pictures, views, 21, 3) in metres
+    def world(self):
+        "(pictures, views, 21, 3) in metres"
+        return self._joints(slice(63, 126))
+
     @property
-    def left(self): return self.numbers[..., 126] # (pictures, views): 1 if MediaPipe says left, 0 if right
+    def left(self):
+        "(pictures, views): 1 if MediaPipe says left, 0 if it says right"
+        return self.numbers[..., 126]
+
     @property
-    def score(self): return self.numbers[..., 127] # (pictures, views) from 0 to 1: how sure of that
+    def score(self):
+        "(pictures, views) from 0 to 1: how sure it is of that"
+        return self.numbers[..., 127]
+
     @property
-    def found(self): return ~np.isnan(self.numbers[..., 0]) # (pictures, views) booleans
+    def found(self):
+        "(pictures, views) booleans: does this view show a hand?"
+        return ~np.isnan(self.numbers[..., 0])
 
     def _joints(self, numbers): return self.numbers[..., numbers].reshape(*self.numbers.shape[:2], 21, 3)
     def __len__(self): return len(self.files)
@@ -425,8 +439,8 @@ def _find(left, part, files, finder, workers):
         finally: pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/parts/hands.ipynb #h0000066
-ENDED = ('A process that looked for hands has ended. If this is a script, call find_hands under "if __name__ == \'__main__\':". If memory is short, '
-         'call it with workers=1. What was finished is kept, and the next call goes on from there.')
+UNGUARDED = 'In a script, call find_hands under "if __name__ == \'__main__\':", or with workers=1: its helpers read the script as they start.'
+ENDED = f'A process that looked for hands has ended. {UNGUARDED} If memory is short, workers=1 helps as well. What was finished is kept, and the next call goes on from there.'
 
 def find_hands(files,           # pictures, in any order
                finder=None,     # a `HandFinder` with other settings; None: the usual ones
@@ -434,6 +448,7 @@ def find_hands(files,           # pictures, in any order
               ) -> Hands:       # in the order of `files`; PictureError names a picture that cannot be read, HandsError says what is missing
     "The hands in pictures: found in the cache, or else looked for now"
     from asl_signs.cache import grow, is_whole # not above, as whoever reads single pictures does without
+    if getattr(current_process(), '_inheriting', False): raise HandsError(UNGUARDED) # else it would wait for the process that started it
     finder, files = finder or HandFinder(), [*map(Path, files)]
     ordered = sorted({*files})
     path, shape = hands_path(ordered, finder), (len(ordered), len(finder.views), NUMBERS)

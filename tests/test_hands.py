@@ -299,13 +299,22 @@ def test_no_pictures_and_unknown_pictures(files):
     with pytest.raises(HandsError, match='No hand was looked for in .*K007.png and 1 others'): found.of(files[7:9])
 
 
+PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')]))
+
+def search(files, pause): return f'''if True:
+    from pathlib import Path
+    from test_hands import ByColour, find_hands
+    print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({pause}), workers=2).found.sum())'''
+
+
 def command(files, pause):
-    script = f'''if True:
-        from pathlib import Path
-        from test_hands import ByColour, find_hands
-        print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({pause}), workers=2).found.sum())'''
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')])
-    return subprocess.Popen([sys.executable, '-c', script], env=os.environ | dict(PYTHONPATH=paths), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    return subprocess.Popen([sys.executable, '-c', search(files, pause)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+
+
+def test_a_script_that_its_helpers_would_run_again_is_told(files, tmp_path):
+    (tmp_path/'script.py').write_text(search(files, 0))
+    done = subprocess.run([sys.executable, tmp_path/'script.py'], env=os.environ | PATHS, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and re.search(r'HandsError: A process that looked for hands has ended\. In a script, call find_hands under', done.stderr)
 
 
 def in_group(leader):
@@ -329,9 +338,9 @@ def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files):
     process.kill()
     process.wait()
     wait_for(lambda: not in_group(process.pid), 20)
-    done = len(log.read_text().splitlines())
-    assert 1 <= done < 4 and not hands_path(files, ByColour()).exists()
-    assert looked(files) <= len(files) - (done - 1)*TOGETHER - (TOGETHER - 10)
+    done = sum(min(TOGETHER, len(files) - int(line.split()[0])) for line in log.read_text().splitlines())
+    assert TOGETHER - 10 <= done < len(files) and not hands_path(files, ByColour()).exists()
+    assert looked(files) == len(files) - done
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C is sent to a group of processes')
