@@ -7,10 +7,10 @@ Docs: https://asl-signs.github.io/asl_signs/parts/augment.html.md"""
 # %% auto #0
 __all__ = ['LUMINANCE', 'CHROMINANCE', 'YCBCR', 'WAVES', 'PATTERNS', 'dice', 'frames', 'places', 'points_in', 'hand_box',
            'is_points', 'Varying', 'resized', 'AroundHand', 'OnSome', 'recolour', 'SkinTone', 'draw_backgrounds',
-           'ReplaceBackground', 'light_from_a_side', 'Relight', 'smear', 'Blur', 'Coarsen', 'Noise', 'steps',
+           'ReplaceBackground', 'light_from_a_side', 'Relight', 'smear', 'Blur', 'Coarsen', 'Noise', 'steps', 'padded',
            'quantised', 'jpeg', 'Jpeg', 'Erase', 'hard_tfms', 'AverageWeights']
 
-# %% ../nbs/parts/augment.ipynb #4d4db717
+# %% ../nbs/parts/augment.ipynb #2ddc9484
 import math
 from copy import deepcopy
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
 from .distortions import draw_background
 
-# %% ../nbs/parts/augment.ipynb #7d29b520
+# %% ../nbs/parts/augment.ipynb #0588f491
 def dice(x:Tensor,   # a batch
          low:float,  # the smallest number
          high:float, # the largest
@@ -29,7 +29,7 @@ def dice(x:Tensor,   # a batch
     "Random numbers for each picture of a batch, evenly between two"
     return torch.empty(len(x), *shape).uniform_(low, high).to(x.device)
 
-# %% ../nbs/parts/augment.ipynb #303c4ab8
+# %% ../nbs/parts/augment.ipynb #c9369ba4
 def frames(middle:Tensor,  # (n, 2) of the squares, from -1 to 1
            side:Tensor,    # (n,) as a share of the picture's
            degrees:Tensor, # (n,) to turn the squares clockwise, and so the hand the other way
@@ -55,7 +55,7 @@ def points_in(frames:Tensor, # as `frames` makes them
     "Where the points are in each frame"
     return (points - frames[:, None, :, 2]) @ frames[:, :, :2].inverse().mT
 
-# %% ../nbs/parts/augment.ipynb #7ece0174
+# %% ../nbs/parts/augment.ipynb #be92a951
 def hand_box(points:Tensor # (n, points, 2), from -1 to 1
             ):             # (n, 2) its middle; (n,) its longer side, as a share of the picture's
     "The square box around the points of each hand"
@@ -67,7 +67,7 @@ def is_points(thing # one part of a batch
     "Are these the points of hands?"
     return isinstance(thing, Tensor) and thing.ndim == 3 and thing.shape[-1] == 2
 
-# %% ../nbs/parts/augment.ipynb #ecaf0d49
+# %% ../nbs/parts/augment.ipynb #3b76d22d
 class Varying(RandTransform):
     "A batch transform that knows whether a batch is to be trained on"
     order, split_idx = 30, None # fastai's own come here as well; among equals, the order of the list counts
@@ -78,7 +78,7 @@ class Varying(RandTransform):
         "Find out whether to vary this batch"
         self.varying = not split_idx
 
-# %% ../nbs/parts/augment.ipynb #91b5b8f9
+# %% ../nbs/parts/augment.ipynb #f56d733b
 def resized(pictures:Tensor, # (n, channels, height, width)
             side:int         # pixels
            ) -> Tensor:      # (n, channels, side, side); the same if there is nothing to do
@@ -134,7 +134,7 @@ class AroundHand(ItemTransform, Varying):
             seen = grid_sample(seen, places(where, (self.size, self.size)).clamp(-inside, inside), align_corners=False)
         return [retain_type(new, old) for new, old in zip((resized(seen, self.size), *rest), b)]
 
-# %% ../nbs/parts/augment.ipynb #bfaf396a
+# %% ../nbs/parts/augment.ipynb #6b151894
 class OnSome(Varying):
     "A batch transform that changes the colours of some training pictures"
     channels = 4 # of a picture that are handed on: its colours and, if there is one, its matte
@@ -152,7 +152,7 @@ class OnSome(Varying):
             x[chosen, :3] = self._vary(x[chosen]).clamp_(0, 1)
         return x[:, :self.channels]
 
-# %% ../nbs/parts/augment.ipynb #e1667e52
+# %% ../nbs/parts/augment.ipynb #88369043
 def recolour(x:Tensor,           # (n, 3, height, width), from 0 to 1
              strength:float=1    # how far everything goes; 0: nowhere
             ) -> Tensor:         # the same shape; it may lie beyond 0 and 1
@@ -176,7 +176,7 @@ class SkinTone(OnSome):
         if x.shape[1] == 3: return x
         return x[:, :3].lerp(recolour(x[:, :3]), x[:, 3:])
 
-# %% ../nbs/parts/augment.ipynb #a265b04b
+# %% ../nbs/parts/augment.ipynb #c6c427e0
 def draw_backgrounds(n:int,     # how many
                      size:int,  # pixels, their sides
                      seed:int=0 # the same draws the same
@@ -192,23 +192,23 @@ class ReplaceBackground(OnSome):
                  p:float=.6        # the probability of each picture to be changed
                 ):
         super().__init__(p)
-        self.backgrounds = None if backgrounds is None else torch.as_tensor(backgrounds).permute(0, 3, 1, 2)
+        self.pool = None if backgrounds is None else torch.as_tensor(backgrounds).permute(0, 3, 1, 2)
 
     def behind(self,
                x:Tensor # (n, channels, height, width), the pictures that were chosen
               ) -> Tensor: # (n, 3, height, width)
         "Random backgrounds for pictures"
-        some = self.backgrounds[torch.randint(len(self.backgrounds), (len(x),))].to(x.device)/255
+        some = self.pool[torch.randint(len(self.pool), (len(x),))].to(x.device)/255
         side = dice(x, math.log(.4), math.log(1.6)).exp()
         where = frames(dice(x, -.3, .3, 2), side, dice(x, -45, 45), torch.ones_like(side))
         seen = grid_sample(some, places(where, x.shape[-2:]), padding_mode='reflection', align_corners=False)
         return recolour(seen).clamp_(0, 1)
 
     def _vary(self, x):
-        if self.backgrounds is None or x.shape[1] == 3: return x[:, :3]
+        if self.pool is None or x.shape[1] == 3: return x[:, :3]
         return self.behind(x).lerp(x[:, :3], x[:, 3:])
 
-# %% ../nbs/parts/augment.ipynb #bc2d46b7
+# %% ../nbs/parts/augment.ipynb #4eccbfa1
 def light_from_a_side(x:Tensor,         # (n, 3, height, width)
                       strength:float=.5 # 0: none; .5: the middle of an edge is up to 1.6 times as bright or as dark
                      ) -> Tensor:       # the same shape
@@ -222,7 +222,7 @@ class Relight(OnSome):
     def _vary(self, x):
         return recolour(light_from_a_side(x[:, :3]))
 
-# %% ../nbs/parts/augment.ipynb #e98608f9
+# %% ../nbs/parts/augment.ipynb #55a63b2c
 def smear(n:int,       # pixels of a row
           sigma:Tensor # (m, 1, 1) of the Gaussians, pixels
          ) -> Tensor:  # (m, n, n); every row adds up to 1
@@ -246,7 +246,7 @@ class Blur(OnSome):
         rows = x[:, :3].reshape(n, -1, width) @ smear(width, sigma).mT
         return smear(height, sigma)[:, None] @ rows.view(n, 3, height, width)
 
-# %% ../nbs/parts/augment.ipynb #b78dc8d1
+# %% ../nbs/parts/augment.ipynb #fe101c66
 class Coarsen(OnSome):
     "As if from a smaller picture"
     def __init__(self,
@@ -273,7 +273,7 @@ class Noise(OnSome):
     def _vary(self, x):
         return torch.randn_like(x[:, :3]).mul_(dice(x, 0, self.most, 1, 1, 1)).add_(x[:, :3])
 
-# %% ../nbs/parts/augment.ipynb #506146e8
+# %% ../nbs/parts/augment.ipynb #293b3cd0
 LUMINANCE = torch.tensor([ # steps of the standard for brightness: across and down, from plain to fine
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
     18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
@@ -291,23 +291,29 @@ def steps(table:Tensor,  # (64,) of the standard
     percent = torch.where(quality < 50, 5000/quality, 200 - 2*quality)
     return ((table*percent[:, None] + 50)/100).floor().clamp(1, 255)
 
-def quantised(x:Tensor,    # (n, channels, height, width) in levels around 0; sides are multiples of 8
+def padded(x:Tensor, # (n, channels, height, width)
+           to:int    # what the sides are to be multiples of
+          ) -> Tensor: # the same with its last columns and rows repeated
+    "Pictures that can be divided into blocks"
+    return pad(x, (0, -x.shape[-1] % to, 0, -x.shape[-2] % to), mode='replicate')
+
+def quantised(x:Tensor,    # (n, channels, height, width) in levels around 0
               steps:Tensor # (n, 64)
              ) -> Tensor:  # the same shape
     "What is left of pictures whose patterns are kept in steps"
-    n, channels, height, width = x.shape
-    patterns, steps = PATTERNS.to(x.device), steps[:, None]
-    blocks = x.reshape(n, channels, height//8, 8, width//8, 8).transpose(3, 4).reshape(n, -1, 64)
+    blocks, patterns, steps = padded(x, 8), PATTERNS.to(x.device), steps[:, None]
+    n, channels, height, width = blocks.shape
+    blocks = blocks.reshape(n, channels, height//8, 8, width//8, 8).transpose(3, 4).reshape(n, -1, 64)
     kept = (blocks @ patterns.T/steps).round()*steps @ patterns
-    return kept.view(n, channels, height//8, width//8, 8, 8).transpose(3, 4).reshape(x.shape)
+    kept = kept.view(n, channels, height//8, width//8, 8, 8).transpose(3, 4).reshape(n, channels, height, width)
+    return kept[..., :x.shape[-2], :x.shape[-1]]
 
 def jpeg(x:Tensor,      # (n, 3, height, width), from 0 to 1
          quality:Tensor # (n,), from 1 to 100
         ) -> Tensor:    # the same shape; it may lie a little beyond 0 and 1
     "Pictures as they are after being saved as JPEGs"
     height, width = x.shape[-2:]
-    x = pad(x, (0, -width % 16, 0, -height % 16), mode='replicate')
-    matrix, quality = YCBCR.to(x.device), quality.to(x.device)
+    x, matrix, quality = padded(x, 2), YCBCR.to(x.device), quality.to(x.device)
     levels = (matrix @ (255*x).flatten(2)).view_as(x)
     bright = quantised(levels[:, :1] - 128, steps(LUMINANCE.to(x.device), quality)) + 128
     colour = quantised(avg_pool2d(levels[:, 1:], 2), steps(CHROMINANCE.flatten().to(x.device), quality))
@@ -326,7 +332,7 @@ class Jpeg(OnSome):
     def _vary(self, x):
         return jpeg(x[:, :3], dice(x, *self.quality).round())
 
-# %% ../nbs/parts/augment.ipynb #337c77fb
+# %% ../nbs/parts/augment.ipynb #a63df238
 class Erase(OnSome):
     "A patch over the picture"
     def __init__(self,
@@ -345,14 +351,14 @@ class Erase(OnSome):
         patch = torch.where(dice(x, 0, 1, 1, 1, 1) < .5, dice(x, 0, 1, 3, 1, 1), torch.rand_like(x))
         return torch.where(hidden, patch, x)
 
-# %% ../nbs/parts/augment.ipynb #0b41df1f
+# %% ../nbs/parts/augment.ipynb #6ace4dad
 def hard_tfms(size:int,        # pixels, side of the pictures that come out
               backgrounds=None # uint8 of shape (m, height, width, 3), to put behind hands; None: none
              ) -> list:        # for `batch_tfms`; of pictures with a matte, three channels are left
     "Everything that may change without changing the sign, in the order in which it comes about"
     return [AroundHand(size), SkinTone(), ReplaceBackground(backgrounds), Relight(), Blur(), Coarsen(), Noise(), Jpeg(), Erase()]
 
-# %% ../nbs/parts/augment.ipynb #0823cb0e
+# %% ../nbs/parts/augment.ipynb #5ea722d4
 class AverageWeights(Callback):
     "Validate, and end with, a running average of the weights"
     order = 55 # after precision was chosen, before callbacks that save or load a network
@@ -366,7 +372,7 @@ class AverageWeights(Callback):
         self.steps, self.average, self.trained = 0, deepcopy(self._weights()), None
 
     def after_step(self):
-        "Move the average towards the weights; not after a step that half precision skips"
+        "Move the average towards the weights"
         keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
         self.steps += 1
         for average, now in zip(self.average.values(), self._weights().values()):
