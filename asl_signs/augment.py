@@ -10,7 +10,7 @@ __all__ = ['LUMINANCE', 'CHROMINANCE', 'YCBCR', 'WAVES', 'PATTERNS', 'dice', 'fr
            'ReplaceBackground', 'light_from_a_side', 'Relight', 'smear', 'Blur', 'Coarsen', 'Noise', 'steps', 'padded',
            'quantised', 'jpeg', 'Jpeg', 'Erase', 'hard_tfms', 'AverageWeights']
 
-# %% ../nbs/parts/augment.ipynb #2ddc9484
+# %% ../nbs/parts/augment.ipynb #ac130155
 import math
 from copy import deepcopy
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
 from .distortions import draw_background
 
-# %% ../nbs/parts/augment.ipynb #0588f491
+# %% ../nbs/parts/augment.ipynb #0b5a3059
 def dice(x:Tensor,   # a batch
          low:float,  # the smallest number
          high:float, # the largest
@@ -29,7 +29,7 @@ def dice(x:Tensor,   # a batch
     "Random numbers for each picture of a batch, evenly between two"
     return torch.empty(len(x), *shape).uniform_(low, high).to(x.device)
 
-# %% ../nbs/parts/augment.ipynb #c9369ba4
+# %% ../nbs/parts/augment.ipynb #78046e61
 def frames(middle:Tensor,  # (n, 2) of the squares, from -1 to 1
            side:Tensor,    # (n,) as a share of the picture's
            degrees:Tensor, # (n,) to turn the squares clockwise, and so the hand the other way
@@ -55,7 +55,7 @@ def points_in(frames:Tensor, # as `frames` makes them
     "Where the points are in each frame"
     return (points - frames[:, None, :, 2]) @ frames[:, :, :2].inverse().mT
 
-# %% ../nbs/parts/augment.ipynb #be92a951
+# %% ../nbs/parts/augment.ipynb #95d7f5e5
 def hand_box(points:Tensor # (n, points, 2), from -1 to 1
             ):             # (n, 2) its middle; (n,) its longer side, as a share of the picture's
     "The square box around the points of each hand"
@@ -67,7 +67,7 @@ def is_points(thing # one part of a batch
     "Are these the points of hands?"
     return isinstance(thing, Tensor) and thing.ndim == 3 and thing.shape[-1] == 2
 
-# %% ../nbs/parts/augment.ipynb #3b76d22d
+# %% ../nbs/parts/augment.ipynb #319c4150
 class Varying(RandTransform):
     "A batch transform that knows whether a batch is to be trained on"
     order, split_idx = 30, None # fastai's own come here as well; among equals, the order of the list counts
@@ -78,7 +78,7 @@ class Varying(RandTransform):
         "Find out whether to vary this batch"
         self.varying = not split_idx
 
-# %% ../nbs/parts/augment.ipynb #f56d733b
+# %% ../nbs/parts/augment.ipynb #9e8af104
 def resized(pictures:Tensor, # (n, channels, height, width)
             side:int         # pixels
            ) -> Tensor:      # (n, channels, side, side); the same if there is nothing to do
@@ -134,7 +134,7 @@ class AroundHand(ItemTransform, Varying):
             seen = grid_sample(seen, places(where, (self.size, self.size)).clamp(-inside, inside), align_corners=False)
         return [retain_type(new, old) for new, old in zip((resized(seen, self.size), *rest), b)]
 
-# %% ../nbs/parts/augment.ipynb #6b151894
+# %% ../nbs/parts/augment.ipynb #0cc585e8
 class OnSome(Varying):
     "A batch transform that changes the colours of some training pictures"
     channels = 4 # of a picture that are handed on: its colours and, if there is one, its matte
@@ -152,7 +152,7 @@ class OnSome(Varying):
             x[chosen, :3] = self._vary(x[chosen]).clamp_(0, 1)
         return x[:, :self.channels]
 
-# %% ../nbs/parts/augment.ipynb #88369043
+# %% ../nbs/parts/augment.ipynb #d597d870
 def recolour(x:Tensor,           # (n, 3, height, width), from 0 to 1
              strength:float=1    # how far everything goes; 0: nowhere
             ) -> Tensor:         # the same shape; it may lie beyond 0 and 1
@@ -176,7 +176,7 @@ class SkinTone(OnSome):
         if x.shape[1] == 3: return x
         return x[:, :3].lerp(recolour(x[:, :3]), x[:, 3:])
 
-# %% ../nbs/parts/augment.ipynb #c6c427e0
+# %% ../nbs/parts/augment.ipynb #ff3a2f14
 def draw_backgrounds(n:int,     # how many
                      size:int,  # pixels, their sides
                      seed:int=0 # the same draws the same
@@ -208,7 +208,7 @@ class ReplaceBackground(OnSome):
         if self.pool is None or x.shape[1] == 3: return x[:, :3]
         return self.behind(x).lerp(x[:, :3], x[:, 3:])
 
-# %% ../nbs/parts/augment.ipynb #4eccbfa1
+# %% ../nbs/parts/augment.ipynb #42d9ba7e
 def light_from_a_side(x:Tensor,         # (n, 3, height, width)
                       strength:float=.5 # 0: none; .5: the middle of an edge is up to 1.6 times as bright or as dark
                      ) -> Tensor:       # the same shape
@@ -222,7 +222,7 @@ class Relight(OnSome):
     def _vary(self, x):
         return recolour(light_from_a_side(x[:, :3]))
 
-# %% ../nbs/parts/augment.ipynb #55a63b2c
+# %% ../nbs/parts/augment.ipynb #58b2a639
 def smear(n:int,       # pixels of a row
           sigma:Tensor # (m, 1, 1) of the Gaussians, pixels
          ) -> Tensor:  # (m, n, n); every row adds up to 1
@@ -246,7 +246,7 @@ class Blur(OnSome):
         rows = x[:, :3].reshape(n, -1, width) @ smear(width, sigma).mT
         return smear(height, sigma)[:, None] @ rows.view(n, 3, height, width)
 
-# %% ../nbs/parts/augment.ipynb #fe101c66
+# %% ../nbs/parts/augment.ipynb #02ce8332
 class Coarsen(OnSome):
     "As if from a smaller picture"
     def __init__(self,
@@ -273,7 +273,7 @@ class Noise(OnSome):
     def _vary(self, x):
         return torch.randn_like(x[:, :3]).mul_(dice(x, 0, self.most, 1, 1, 1)).add_(x[:, :3])
 
-# %% ../nbs/parts/augment.ipynb #293b3cd0
+# %% ../nbs/parts/augment.ipynb #e9d76eab
 LUMINANCE = torch.tensor([ # steps of the standard for brightness: across and down, from plain to fine
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
     18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
@@ -332,7 +332,7 @@ class Jpeg(OnSome):
     def _vary(self, x):
         return jpeg(x[:, :3], dice(x, *self.quality).round())
 
-# %% ../nbs/parts/augment.ipynb #a63df238
+# %% ../nbs/parts/augment.ipynb #72ec7017
 class Erase(OnSome):
     "A patch over the picture"
     def __init__(self,
@@ -351,14 +351,14 @@ class Erase(OnSome):
         patch = torch.where(dice(x, 0, 1, 1, 1, 1) < .5, dice(x, 0, 1, 3, 1, 1), torch.rand_like(x))
         return torch.where(hidden, patch, x)
 
-# %% ../nbs/parts/augment.ipynb #6ace4dad
+# %% ../nbs/parts/augment.ipynb #1e3d0948
 def hard_tfms(size:int,        # pixels, side of the pictures that come out
               backgrounds=None # uint8 of shape (m, height, width, 3), to put behind hands; None: none
              ) -> list:        # for `batch_tfms`; of pictures with a matte, three channels are left
     "Everything that may change without changing the sign, in the order in which it comes about"
     return [AroundHand(size), SkinTone(), ReplaceBackground(backgrounds), Relight(), Blur(), Coarsen(), Noise(), Jpeg(), Erase()]
 
-# %% ../nbs/parts/augment.ipynb #5ea722d4
+# %% ../nbs/parts/augment.ipynb #45bfee06
 class AverageWeights(Callback):
     "Validate, and end with, a running average of the weights"
     order = 55 # after precision was chosen, before callbacks that save or load a network
