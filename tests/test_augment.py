@@ -1,0 +1,395 @@
+"Augmentation on batches of every shape, in fastai's own places; and the average of a training that goes wrong"
+import pickle, warnings
+import numpy as np
+import pytest
+import torch
+from fastai.data.load import DataLoader
+from fastai.vision.all import (SGD, CancelFitException, CancelStepException, Callback, CategoryBlock, DataBlock, DataLoaders,
+                               ImageBlock, Learner, Normalize, Pipeline, PointBlock, SaveModelCallback, TensorCategory, TensorImage,
+                               TensorPoint, imagenet_stats, nn, resnet18, set_seed, vision_learner)
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+from asl_signs.augment import *
+from asl_signs.distortions import compressed
+from asl_signs.signs import SIGNS
+from asl_signs.speed import BFloat16OnCPU, GrowPictures
+
+BACKGROUNDS = draw_backgrounds(3, 40)
+COLOURS = [SkinTone, Relight, Blur, Coarsen, Noise, Jpeg, Erase, lambda p: ReplaceBackground(BACKGROUNDS, p)]
+colours = pytest.mark.parametrize('make', COLOURS, ids=lambda make: make.__name__.replace('<lambda>', 'ReplaceBackground'))
+
+
+def pictures(n=6, channels=4, height=32, width=32, seed=0):
+    "Smooth pictures; the matte is a disc in the middle"
+    generator = torch.Generator().manual_seed(seed)
+    x = nn.functional.interpolate(torch.rand(n, channels, 5, 5, generator=generator), (height, width), mode='bicubic').clamp(0, 1)
+    if channels == 4: x[:, 3] = (torch.linspace(-1, 1, height)[:, None]**2 + torch.linspace(-1, 1, width)**2 < .4).float()
+    return TensorImage(x)
+
+
+def hands(n=6): return TensorPoint(torch.rand(n, 21, 2, generator=torch.Generator().manual_seed(1))*.8 - .4)
+def plain(x): return x.as_subclass(torch.Tensor)
+def through(batch, tfms, split_idx=0): return Pipeline(tfms, split_idx=split_idx)(batch)
+
+
+# Shapes, ranges, types
+
+@settings(max_examples=40)
+@given(n=st.integers(1, 5), channels=st.sampled_from([3, 4]), height=st.integers(2, 40), width=st.integers(2, 40), seed=st.integers(0, 9))
+def test_pictures_of_any_shape_stay_pictures(n, channels, height, width, seed):
+    given = pictures(n, channels, height, width, seed)
+    before = given.clone()
+    for make in COLOURS:
+        set_seed(seed)
+        changed = make(p=1)(given)
+        kept = 3 if isinstance(make(p=1), ReplaceBackground) else channels
+        assert type(changed) is TensorImage and changed.shape == (n, kept, height, width)
+        assert changed.isfinite().all() and changed.min() >= 0 and changed.max() <= 1
+        if kept == 4: assert (changed[:, 3] == given[:, 3]).all()
+        assert (given == before).all(), 'the batch that was given was changed'
+
+
+@settings(max_examples=40)
+@given(n=st.integers(1, 5), channels=st.sampled_from([3, 4]), height=st.integers(2, 60), width=st.integers(2, 60), size=st.integers(1, 40),
+       pointed=st.booleans(), training=st.booleans())
+def test_everything_together_on_any_shape(n, channels, height, width, size, pointed, training):
+    batch = (pictures(n, channels, height, width), *([hands(n)] if pointed else []), TensorCategory(torch.arange(n)))
+    x, *points, signs = through(batch, hard_tfms(size, BACKGROUNDS), split_idx=int(not training))
+    assert type(x) is TensorImage and x.shape == (n, 3, size, size) and x.isfinite().all()
+    assert x.min() >= -1e-5 and x.max() <= 1 + 1e-5
+    assert type(signs) is TensorCategory and signs.tolist() == [*range(n)]
+    for hand in points: assert type(hand) is TensorPoint and hand.shape == (n, 21, 2) and hand.isfinite().all()
+
+
+@colours
+def test_the_seed_decides(make):
+    def made(seed):
+        set_seed(seed)
+        return make(p=1)(pictures())
+    assert (made(3) == made(3)).all() and (made(3) != made(4)).any()
+
+
+@colours
+def test_about_as_many_change_as_asked(make):
+    set_seed(0)
+    given = pictures(200, height=16, width=16)
+    changed = (make(p=.5)(given)[:, :3] != given[:, :3]).flatten(1).any(1).float().mean()
+    assert .35 < changed < .65
+    assert (make(p=0)(given)[:, :3] == given[:, :3]).all()
+
+
+@colours
+def test_validation_is_left_alone(make):
+    given = pictures()
+    seen = make(p=1)(given, split_idx=1)
+    assert (seen == given[:, :seen.shape[1]]).all()
+
+
+@colours
+def test_each_picture_gets_numbers_of_its_own(make):
+    same = TensorImage(pictures(1).repeat(12, 1, 1, 1))
+    changed = make(p=1)(same)[:, :3].flatten(1)
+    assert isinstance(make(p=1), Coarsen) or len(torch.unique(plain(changed), dim=0)) > 6
+
+
+# Around the hand
+
+def test_without_a_change_the_picture_stays():
+    still = AroundHand(32, scale=(1, 1), shift=0, degrees=0, stretch=0, whole=0, edge=0)
+    all_of_it = TensorPoint(torch.tensor([[-1., -1], [1, 1]]).repeat(6, 1, 1))
+    seen, points = still((pictures(), all_of_it))
+    assert torch.allclose(plain(seen), plain(pictures()), atol=1e-5) and torch.allclose(plain(points), plain(all_of_it))
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), column=st.integers(8, 55), row=st.integers(8, 55))
+def test_points_go_where_pixels_go(seed, column, row):
+    set_seed(seed)
+    x = torch.zeros(4, 3, 64, 64)
+    x[:, :, row - 2:row + 3, column - 2:column + 3] = 1
+    point = torch.tensor([column, row])*2/63 - 1 # within half a pixel
+    points = TensorPoint(torch.stack([point - .2, point + .2, point]).repeat(4, 1, 1).float())
+    seen, moved = AroundHand(64)((TensorImage(x), points))
+    for one, (x_of, y_of) in zip(plain(seen)[:, 0], plain(moved)[:, 2]):
+        if max(abs(x_of), abs(y_of)) > .9 or one.sum() < 1: continue
+        at = torch.linspace(-1, 1, 64)
+        assert abs((one.sum(0)*at).sum()/one.sum() - x_of) < .12 and abs((one.sum(1)*at).sum()/one.sum() - y_of) < .12
+
+
+def test_no_picture_is_mirrored():
+    set_seed(0)
+    points = TensorPoint(torch.tensor([[-.3, -.3], [.3, -.3], [-.3, .3]]).repeat(300, 1, 1))
+    moved = plain(AroundHand(8)((pictures(300, height=8, width=8), points))[1])
+    (ax, ay), (bx, by) = (moved[:, 1] - moved[:, 0]).T, (moved[:, 2] - moved[:, 0]).T
+    assert (ax*by - ay*bx > 0).all()
+
+
+def test_unknown_hands_get_a_square_all_the_same():
+    some = plain(hands()).clone()
+    some[::2] = torch.nan
+    seen, moved = AroundHand(32)((pictures(), TensorPoint(some)))
+    assert seen.isfinite().all()
+    assert (plain(moved).isnan().flatten(1).all(1) == torch.tensor([True, False]*3)).all() and plain(moved)[1::2].isfinite().all()
+
+
+def test_the_frame_of_the_film_is_never_seen():
+    framed = torch.full((40, 3, 200, 200), .8)
+    for side in (framed, framed.mT): side[:, :, [0, 1, 2, -3, -2, -1]] = 0
+    assert AroundHand(96)((TensorImage(framed),))[0].min() > .79
+
+
+def test_a_tuple_of_pictures_alone_and_points_of_a_plain_tensor():
+    assert [part.shape for part in AroundHand(16)((pictures(),))] == [(6, 4, 16, 16)]
+    seen, moved, signs = AroundHand(16)((pictures(), plain(hands()), torch.arange(6)))
+    assert type(moved) is torch.Tensor and moved.shape == (6, 21, 2) and signs.tolist() == [*range(6)]
+
+
+# Skin and background
+
+def test_only_the_hand_or_only_the_wall():
+    x = pictures()
+    skin, wall = (SkinTone(p=1)(x)[:, :3] != x[:, :3]).any(1), (ReplaceBackground(BACKGROUNDS, p=1)(x) - x[:, :3]).abs().amax(1) > 1e-6
+    on = x[:, 3] == 1
+    assert not skin[~on].any() and skin[on].float().mean() > .9
+    assert not wall[on].any() and wall[~on].float().mean() > .9
+
+
+def test_an_empty_matte_leaves_nothing():
+    x = pictures()
+    x[:, 3] = 0
+    assert ((ReplaceBackground(BACKGROUNDS, p=1)(x) - x[:, :3]).abs().amax(1) > 1e-6).float().mean() > .9
+    assert (SkinTone(p=1)(x) == x).all()
+
+
+@pytest.mark.parametrize('backgrounds', [BACKGROUNDS, torch.tensor(BACKGROUNDS), BACKGROUNDS[:1], BACKGROUNDS[:, :7, :30]])
+def test_backgrounds_of_any_kind(backgrounds):
+    assert ReplaceBackground(backgrounds, p=1)(pictures()).shape == (6, 3, 32, 32)
+
+
+def test_backgrounds_come_from_their_seed():
+    assert (draw_backgrounds(2, 9, 5) == draw_backgrounds(2, 9, 5)).all() and (draw_backgrounds(2, 9, 5) != draw_backgrounds(2, 9, 6)).any()
+
+
+# Light, lens, file
+
+def test_no_strength_no_change():
+    x = plain(pictures(channels=3))
+    assert torch.allclose(recolour(x, 0), x, atol=1e-3)
+    assert (light_from_a_side(x, 0) == x).all()
+
+
+def test_what_is_plain_stays_plain():
+    x = TensorImage(torch.full((4, 3, 24, 40), .4))
+    for make in (Blur, Coarsen): assert torch.allclose(plain(make(p=1)(x)), plain(x), atol=1e-5)
+    assert (Jpeg(p=1)(x) - x).abs().max() < 3/255
+
+
+def test_blur_is_a_gaussian():
+    x = torch.zeros(1, 3, 41, 41)
+    x[:, :, 20, 20] = 1
+    blurred = plain(Blur(p=1, sigma=(2/41, 2/41))(TensorImage(x)))[0, 0]
+    at = torch.arange(41.) - 20
+    assert blurred.sum() == pytest.approx(1, abs=1e-4)
+    assert (blurred.sum(0)*at**2).sum() == pytest.approx(4, rel=.02) and (blurred.sum(1)*at**2).sum() == pytest.approx(4, rel=.02)
+
+
+@settings(max_examples=25)
+@given(height=st.integers(1, 70), width=st.integers(1, 70), quality=st.integers(15, 95), seed=st.integers(0, 99))
+def test_jpeg_is_close_to_pillows(height, width, quality, seed):
+    x = (255*plain(pictures(1, 3, height, width, seed))).round()
+    levels = x[0].permute(1, 2, 0).numpy()
+    pillow = np.float32(compressed(Image.fromarray(np.uint8(levels)), quality))
+    ours = (255*jpeg(x/255, torch.tensor([quality]))[0].permute(1, 2, 0).numpy()).clip(0, 255)
+    assert ours.shape == levels.shape
+    assert abs(ours - pillow).mean() < 2 + .5*abs(levels - pillow).mean()
+
+
+def test_jpegs_of_different_quality_in_one_batch():
+    x = plain(pictures(2, 3)).clone()
+    x[1] = x[0]
+    both = jpeg(x, torch.tensor([10, 90]))
+    assert (both[0] - x[0]).abs().mean() > 3*(both[1] - x[1]).abs().mean()
+    assert torch.allclose(both[:1], jpeg(x[:1], torch.tensor([10])), atol=1e-4)
+
+
+# In fastai's places
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp('pictures')
+    for i in range(24):
+        levels = np.uint8(255*pictures(1, 3, 40, 40, i)[0].permute(1, 2, 0))
+        Image.fromarray(levels).save(made/f'{i}.png')
+    return made
+
+
+def block(*tfms, blocks=(ImageBlock, CategoryBlock(vocab=SIGNS)), **kwargs):
+    return DataBlock(blocks=blocks, get_items=lambda folder: sorted(folder.glob('*.png'), key=lambda file: int(file.stem)), batch_tfms=tfms,
+                     splitter=lambda files: ([*range(16)], [*range(16, 24)]), **dict(get_y=lambda file: SIGNS[int(file.stem)]) | kwargs)
+
+
+def test_a_block_of_ones_own_is_varied_in_training_alone(folder, tmp_path):
+    dls = block(*hard_tfms(32), Normalize.from_stats(*imagenet_stats)).dataloaders(folder, bs=8)
+    shown, _ = dls.valid.one_batch()
+    files = torch.stack([torch.tensor(np.array(Image.open(file))).permute(2, 0, 1)/255 for file in dls.valid_ds.items])
+    mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in imagenet_stats)
+    assert torch.allclose(plain(shown.cpu()), (resized(files, 32) - mean)/std, atol=1e-4)
+    assert dls.train.one_batch()[0].shape == (8, 3, 32, 32)
+    for dl in (dls.train, dls.valid): dl.show_batch(max_n=4)
+    dls.show_batch(max_n=4, unique=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        learn = vision_learner(dls, resnet18, pretrained=False, path=tmp_path)
+        with learn.no_bar(), learn.no_logging(): learn.fit(1)
+        file = dls.valid_ds.items[0]
+        with learn.no_bar(): before = learn.predict(file)[2]
+    assert torch.allclose(before, learn.predict(file)[2])
+
+
+def test_points_are_a_block_like_any_other(folder):
+    points = lambda file: [[10, 10], [30, 20], [20, 30]]
+    dls = block(*hard_tfms(32), blocks=(ImageBlock, PointBlock, CategoryBlock(vocab=SIGNS)), n_inp=1,
+                get_y=[points, lambda file: SIGNS[int(file.stem)]]).dataloaders(folder, bs=8)
+    x, hand, _ = dls.train.one_batch()
+    assert (type(x), type(hand)) == (TensorImage, TensorPoint) and hand.shape == (8, 3, 2)
+    dls.show_batch(max_n=4)
+    shown = dls.valid.one_batch()[1].cpu()[0]
+    assert torch.allclose(plain(shown), torch.tensor(points(None))/20 - 1)
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_everything_happens_on_the_batchs_device(training):
+    "PyTorch's device without numbers refuses tensors of the processor, as a graphics card does"
+    batch = TensorImage(pictures(height=50, width=40).to('meta')), TensorPoint(hands().to('meta'))
+    for tfm in hard_tfms(16, BACKGROUNDS):
+        if isinstance(tfm, OnSome): tfm.p = 1
+        batch = tfm(batch, split_idx=int(not training))
+    assert {part.device.type for part in batch} == {'meta'} and batch[0].shape == (6, 3, 16, 16)
+
+
+def test_transforms_can_be_pickled_and_read():
+    for tfm in hard_tfms(32, BACKGROUNDS):
+        copy = pickle.loads(pickle.dumps(tfm))
+        set_seed(1)
+        first = tfm((pictures(),))[0]
+        set_seed(1)
+        assert (copy((pictures(),))[0] == first).all()
+        assert len(str(tfm)) < 200
+
+
+# Averages
+
+class Counting(nn.Module):
+    "One weight, whose gradient is always 1, and a buffer that counts"
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.register_buffer('seen', torch.tensor(0))
+        self.register_buffer('mean', torch.tensor(0.))
+    def forward(self, x):
+        if self.training: self.seen, self.mean = self.seen + 1, self.mean + 1
+        return self.weight.expand(len(x))
+
+
+class At(Callback):
+    "Does something at an event"
+    order = 90
+    def __init__(self, event, do): setattr(self, event, lambda: do(self))
+
+
+def counting(*cbs, epochs=2):
+    "Twelve steps of 1: the weight goes from 0 to -12"
+    dls = DataLoaders(*(DataLoader([(torch.zeros(1), torch.zeros(1))]*6, bs=1) for _ in range(2)))
+    learn = Learner(dls, Counting(), loss_func=lambda pred, y: pred.mean(), opt_func=SGD, cbs=cbs, wd=0)
+    with learn.no_bar(), learn.no_logging(): learn.fit(epochs, 1)
+    return learn
+
+
+def by_hand(decay, steps):
+    average = 0
+    for k in range(steps): average += (1 - min(decay, (1 + k)/(10 + k)))*(-(k + 1) - average)
+    return average
+
+
+@pytest.mark.parametrize('decay', [0, .5, .998])
+def test_the_average_as_by_hand(decay):
+    validated = []
+    learn = counting(AverageWeights(decay), At('after_validate', lambda cb: validated.append(cb.model.weight.item())))
+    assert validated == pytest.approx([by_hand(decay, 6), by_hand(decay, 12)])
+    assert learn.model.weight.item() == pytest.approx(validated[-1])
+    assert learn.model.seen == 12 and learn.model.mean == pytest.approx(-by_hand(decay, 12))
+
+
+def test_training_goes_on_from_what_was_trained():
+    began = []
+    counting(AverageWeights(), At('before_train', lambda cb: began.append(cb.model.weight.item())))
+    assert began == [0, -6]
+
+
+def test_asking_again_changes_nothing():
+    learn = counting(AverageWeights())
+    before = learn.model.weight.item()
+    with learn.no_bar(), learn.no_logging(): learn.validate(), learn.get_preds()
+    assert learn.model.weight.item() == before
+
+
+def test_a_second_training_begins_with_the_average_of_the_first():
+    learn, began = counting(AverageWeights()), []
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1, cbs=At('before_train', lambda cb: began.append(cb.model.weight.item())))
+    assert began == [pytest.approx(by_hand(.998, 12))]
+    assert learn.model.weight.item() == pytest.approx(began[0] + by_hand(.998, 6))
+
+
+def test_what_is_saved_is_what_was_validated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    counting(AverageWeights(), SaveModelCallback(every_epoch=True))
+    saved = [torch.load(f'models/model_{epoch}.pth', weights_only=True)['weight'].item() for epoch in (0, 1)]
+    assert saved == pytest.approx([by_hand(.998, 6), by_hand(.998, 12)])
+
+
+def stop(error, at):
+    "Raise an error when so many training batches are done"
+    def do(cb):
+        if cb.training and cb.train_iter == at: raise error
+    return do
+
+
+def test_a_training_that_ends_early_ends_with_its_average():
+    learn = counting(AverageWeights(), At('after_batch', stop(CancelFitException(), 4)))
+    assert learn.model.weight.item() == pytest.approx(by_hand(.998, 4))
+
+
+@pytest.mark.parametrize('event', ['after_batch', 'before_validate', 'after_validate'])
+def test_an_interrupted_training_leaves_a_network(event):
+    def interrupt(cb):
+        if cb.train_iter == 6: raise KeyboardInterrupt
+    average, seen = AverageWeights(), []
+    class Catch(Callback):
+        def after_create(self): seen.append(self.learn)
+    with pytest.raises(KeyboardInterrupt): counting(Catch(), average, At(event, interrupt))
+    learn, = seen
+    weight = learn.model.weight.item()
+    assert weight in (-6, pytest.approx(by_hand(.998, 6)))
+    learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, At)])
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1)
+    assert average.average is None and average.trained is None
+
+
+def test_skipped_steps_do_no_harm():
+    def skip(cb):
+        if cb.train_iter % 2: raise CancelStepException()
+    learn = counting(AverageWeights(), At('before_step', skip))
+    assert -6 < learn.model.weight.item() < -4
+
+
+def test_with_half_precision_growing_pictures_and_the_learning_rate_finder(folder, tmp_path):
+    dls = block(*hard_tfms(32)).dataloaders(folder, bs=8, path=tmp_path)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 29))
+    learn = Learner(dls, model, cbs=[AverageWeights(), BFloat16OnCPU(), GrowPictures(step=8)])
+    before = model[0].weight.clone()
+    with learn.no_bar(), learn.no_logging():
+        learn.lr_find(num_it=6, show_plot=False)
+        assert (model[0].weight == before).all()
+        learn.fit_one_cycle(2, 1e-3)
+        assert learn.validate()[0] == pytest.approx(learn.recorder.values[-1][-1], rel=.05)
+    assert model[0].weight.dtype == torch.float32 and (model[0].weight != before).any()
