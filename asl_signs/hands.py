@@ -226,7 +226,7 @@ class View:
     soft:float   # radius of a Gaussian blur
     gamma:float  # below 1 makes dark hands lighter; 1 leaves them alone
 
-VIEWS = (View(.25, .01, .6), View(.25, .007, 1), View(.6, .01, .6), View(.25, 0, 1)) # in the order in which they are tried
+VIEWS = (View(.6, .01, .6), View(1.6, .01, .6), View(.9, .01, .45), View(.6, .005, 1)) # in the order in which they are tried
 SIDE = 224 # pixels, the longer side of the picture in a view; its margin is added to that
 
 # %% ../nbs/parts/hands.ipynb #h0000048
