@@ -6,8 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/geometry.html.md"""
 
 # %% auto #0
 __all__ = ['PARENTS', 'DEL', 'LEFT', 'joints_of', 'at_wrist', 'palm_axes', 'bones', 'straightness', 'distances', 'features',
-           'assembled', 'with_lengths', 'bent', 'rotations', 'VaryHands', 'mirror', 'sign_loss', 'HandNet', 'HandsDL',
-           'train_hands', 'of_either_hand', 'read_hands', 'without_hand']
+           'assembled', 'with_lengths', 'bent', 'rotations', 'VaryHands', 'mirror', 'sign_loss', 'HandNet',
+           'BalancedDL', 'HandsDL', 'train_hands', 'of_either_hand', 'read_hands', 'without_hand']
 
 # %% ../nbs/parts/geometry.ipynb #g0000003
 import math
@@ -118,9 +118,9 @@ class VaryHands(ItemTransform):
     "Other hands that make the same signs, some of them left ones; for training only"
     order, split_idx = 30, 0
     def __init__(self,
-                 lengths:float=.08,    # standard deviation of bones' and of fingers' lengths, as a share of them
-                 bend:float=10,        # degrees: standard deviation of how far each joint is bent further
-                 degrees=(20, 20, 30), # how far hands are turned at most: towards the viewer, sideways, and in the picture
+                 lengths:float=.05,    # standard deviation of bones' and of fingers' lengths, as a share of them
+                 bend:float=0,         # degrees: standard deviation of how far each joint is bent further
+                 degrees=(15, 15, 15), # how far hands are turned at most: towards the viewer, sideways, and in the picture
                  shake:float=.03,      # standard deviation of each joint's place, in lengths of the palm
                  left:float=.33        # how many become left hands
                 ): self.lengths, self.bend, self.degrees, self.shake, self.left = lengths, bend, degrees, shake, left
@@ -180,8 +180,30 @@ class HandNet(nn.Module):
         "The logits"
         return self.layers(features(joints))
 
+# %% ../nbs/parts/geometry.ipynb #g0000053
+class BalancedDL(TfmdDL):
+    "Draws all signs equally often, and has its batches varied, if it is shuffled; else takes everything once, as it is"
+    def __init__(self,
+                 signs:Tensor,    # numbers of the signs of all examples
+                 types,           # what a batch consists of; the first is what the network sees
+                 length:int=None, # examples in an epoch; None: as many as there are
+                 **kwargs         # as usual
+                ):
+        self.signs, self._n_inp, self._types = signs, 1, (tuple, types)
+        super().__init__(range(len(signs)), num_workers=0, n=length or len(signs), **kwargs)
+
+    def get_idxs(self):
+        "Places of examples"
+        if not self.shuffle: return super().get_idxs()
+        return torch.multinomial((1/self.signs.bincount(minlength=len(SIGNS)))[self.signs], self.n, replacement=True).tolist()
+
+    def before_iter(self):
+        "Say whether batches are for training"
+        super().before_iter()
+        self.after_batch.split_idx = int(not self.shuffle)
+
 # %% ../nbs/parts/geometry.ipynb #g0000033
-class HandsDL(TfmdDL):
+class HandsDL(BalancedDL):
     "Batches of joints, of whether their pictures are coarse, and of signs"
     def __init__(self,
                  hands:Hands,       # as `find_hands` found them
@@ -191,25 +213,19 @@ class HandsDL(TfmdDL):
                  **kwargs           # as usual
                 ):
         self.hands, self.rows = hands, hands.found.any(1).nonzero()[0]
-        self.signs = torch.tensor([SIGNS.index(sign_of(hands.files[row])) for row in self.rows])
         self.coarse = torch.ones(len(hands), dtype=torch.bool) if coarse is None else torch.as_tensor(coarse)
-        self._n_inp, self._types = 1, (tuple, [Tensor, Tensor, TensorCategory])
-        super().__init__(range(len(self.rows)), bs=bs, num_workers=0, n=length or len(self.rows), **kwargs)
-
-    def get_idxs(self):
-        "In training, hands drawn so that all signs come equally often"
-        if not self.shuffle: return super().get_idxs()
-        return torch.multinomial((1/self.signs.bincount(minlength=len(SIGNS)))[self.signs], self.n, replacement=True).tolist()
+        signs = torch.tensor([SIGNS.index(sign_of(hands.files[row])) for row in self.rows])
+        super().__init__(signs, [Tensor, Tensor, TensorCategory], length, bs=bs, **kwargs)
 
     def create_batches(self,
                        samps # places among the pictures with a hand
                       ):
         "Each hand in one of the views that show it"
-        for places in chunked(samps, self.bs, self.drop_last):
-            rows = self.rows[[*places]]
+        for places in map(list, chunked(samps, self.bs, self.drop_last)):
+            rows = self.rows[places]
             views = torch.multinomial(torch.as_tensor(self.hands.found[rows]).float(), 1)[:, 0].numpy()
             seen = np.stack([self.hands.landmarks[rows, views], self.hands.world[rows, views]], 1)
-            yield torch.from_numpy(seen), self.coarse[rows], self.signs[[*places]]
+            yield torch.from_numpy(seen), self.coarse[rows], self.signs[places]
 
 # %% ../nbs/parts/geometry.ipynb #g0000035
 def train_hands(hands:Hands,        # as `find_hands` found them
