@@ -92,8 +92,8 @@ class AroundHand(ItemTransform, Varying):
                  size:int,          # pixels, side of the pictures that come out
                  scale=(1.1, 2.6),  # side of the square, in longer sides of the box around the hand
                  shift:float=.15,   # how far from the hand it may be, as a share of its side
-                 degrees:float=20,  # how far it may be turned, either way
-                 stretch:float=.1,  # how much wider or higher it may be; .1: by a tenth
+                 degrees:float=25,  # how far it may be turned, either way
+                 stretch:float=.2,  # how much wider or higher it may be; .2: by a fifth
                  whole:float=.25,   # how often it is near the whole picture instead
                  edge:float=.025    # share of the picture's side that is a frame around it, and never shown
                 ):
@@ -154,27 +154,30 @@ class OnSome(Varying):
 
 # %% ../nbs/parts/augment.ipynb #d597d870
 def recolour(x:Tensor,           # (n, 3, height, width), from 0 to 1
-             strength:float=1    # how far everything goes; 0: nowhere
+             strength:float=1,   # how far everything goes; 0: nowhere
+             lighter:float=0     # what is taken off the gamma's logarithm, to make dark things light more often than the reverse
             ) -> Tensor:         # the same shape; it may lie beyond 0 and 1
     "Pictures of random gamma, brightness, contrast, saturation and tint"
     factor = lambda most, *shape: (strength*dice(x, -most, most, *shape)).exp()
-    x = x.clamp(1e-4, 1).pow_(factor(.6, 1, 1, 1))
-    saturation = 1 + strength*dice(x, -.7, .5, 1, 1)
+    x = x.clamp(1e-4, 1).pow_(factor(.4, 1, 1, 1)*math.exp(-lighter))
+    saturation = 1 + strength*dice(x, -.45, .35, 1, 1)
     greyed = saturation*torch.eye(3, device=x.device) + (1 - saturation)/3
-    matrix = factor(.15, 3, 1)*factor(.35, 1, 1)*greyed # tint, brightness, saturation
-    contrast, mean = factor(.4, 1, 1), x.mean((2, 3))[..., None]
+    matrix = factor(.1, 3, 1)*factor(.25, 1, 1)*greyed # tint, brightness, saturation
+    contrast, mean = factor(.25, 1, 1), x.mean((2, 3))[..., None]
     return torch.baddbmm(matrix @ mean*(1 - contrast), matrix*contrast, x.flatten(2)).view_as(x)
 
 class SkinTone(OnSome):
     "Another skin, where a matte says what is skin"
     def __init__(self,
-                 p:float=.5 # the probability of each picture to be changed
+                 p:float=.6,      # the probability of each picture to be changed
+                 lighter:float=.25 # as in `recolour`: the film's hands are dark already
                 ):
         super().__init__(p)
+        self.lighter = lighter
 
     def _vary(self, x):
         if x.shape[1] == 3: return x
-        return x[:, :3].lerp(recolour(x[:, :3]), x[:, 3:])
+        return x[:, :3].lerp(recolour(x[:, :3], lighter=self.lighter), x[:, 3:])
 
 # %% ../nbs/parts/augment.ipynb #ff3a2f14
 def draw_backgrounds(n:int,     # how many
