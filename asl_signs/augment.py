@@ -106,6 +106,7 @@ class AroundHand(ItemTransform, Varying):
                ):              # (n, 2) middles from -1 to 1; (n,) sides as shares of the picture's
         "Random squares, most of them around the hands"
         middle, side = hand_box(points)
+        side = side.clamp(min=.02) # joints that all fall together would make a square of no size
         unknown, whole = side.isnan(), dice(points, 0, 1) < whole
         middle = torch.where(unknown[:, None], dice(points, -.3, .3, 2), middle)
         side = torch.where(unknown, dice(points, .4, .9), side)*dice(points, *map(math.log, self.scale)).exp()

@@ -227,6 +227,7 @@ def main(argv=None # arguments; None: those of the command line
         for name, accuracy in reader.facts['accuracies'].items(): print(f'{name}: {accuracy:.2%}')
         print(f'The reader is in {save_reader(reader, args.out)}')
         return 0
+    except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
     except (DataError, HandsError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
     return 1
 

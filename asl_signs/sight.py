@@ -14,7 +14,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 import numpy as np
-import timm
 import torch
 from fastai.vision.all import (Adam, Callback, DataLoaders, IntToFloatTensor, Learner, TensorCategory, TensorImage, TensorPoint,
                                default_device, nn, set_seed)
@@ -105,6 +104,7 @@ class SightNet(nn.Module):
                  pretrained:bool=True, # start from ImageNet weights? WeightsError if they cannot be had
                  dropout:float=.3      # share of the backbone's numbers that is left out before the sign is decided
                 ):
+        import timm # fastai knows it as an option only
         super().__init__()
         self.arch, local = arch, local_weights(Settings(arch=arch, pretrained=pretrained))
         with weights_or_advice(arch): self.body = timm.create_model(arch, **dict(pretrained=pretrained) | local, num_classes=0)

@@ -1,0 +1,167 @@
+"The geometry of hands where it is no part of the lesson: invariances, kinds of hands, odd data sets"
+import math
+from pathlib import Path
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from asl_signs.geometry import (DEL, PARENTS, HandNet, HandsDL, VaryHands, assembled, at_wrist, bent, bones, distances, features, joints_of,
+                                mirror, of_either_hand, palm_axes, read_hands, rotations, sign_loss, straightness, train_hands, with_lengths, without_hand)
+from asl_signs.hands import Hands, film_hands, to_row
+from asl_signs.signs import SIGNS
+
+HANDS = film_hands()
+ALL = torch.cat([joints_of(hand) for hand in HANDS.values()])
+angles = st.floats(-3, 3)
+quickly = settings(max_examples=20, deadline=None)
+
+
+def as_hands(joints=None, copies=1):
+    "A `Hands` of one frame for each sign, or of other joints of these"
+    numbers = np.stack([to_row(hand, 200) for hand in HANDS.values()])[:, None].repeat(copies, 1)
+    if joints is not None: numbers[:, 0, :126] = joints.reshape(28, 126).numpy()
+    return Hands([Path(sign)/f'{sign}1.jpg' for sign in HANDS], numbers)
+
+
+def test_every_joint_hangs_on_one_nearer_to_the_wrist():
+    assert PARENTS[0] == 0 and all(PARENTS[joint] < joint for joint in range(1, 21))
+    for joint in range(1, 21):
+        for _ in range(4): joint = PARENTS[joint]
+        assert joint == 0
+
+
+@quickly
+@given(st.floats(.01, 100), st.floats(-1000, 1000))
+def test_size_and_place_do_not_matter(size, place):
+    torch.testing.assert_close(features(ALL.double()*size + place), features(ALL.double()), rtol=1e-4, atol=1e-4)
+
+
+@quickly
+@given(angles, angles, angles)
+def test_rotations_are_rotations(x, y, z):
+    turn = rotations(torch.tensor([[x, y, z]], dtype=torch.double))
+    torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.double)[None])
+    torch.testing.assert_close(torch.linalg.det(turn), torch.ones(1, dtype=torch.double))
+    turned = ALL.double() @ turn[:, None].mT
+    torch.testing.assert_close(distances(turned), distances(ALL.double()))
+    torch.testing.assert_close(straightness(turned), straightness(ALL.double()))
+
+
+@quickly
+@given(st.lists(st.floats(-1.5, 1.5), min_size=15, max_size=15))
+def test_bending_keeps_bones_and_the_palm(bend):
+    further = bent(ALL.double(), torch.tensor(bend, dtype=torch.double).view(1, 5, 3).expand(28, -1, -1))
+    torch.testing.assert_close(bones(further).norm(dim=-1), bones(ALL.double()).norm(dim=-1))
+    knuckles = [0, 1, 5, 9, 13, 17]
+    torch.testing.assert_close(further[..., knuckles, :], ALL.double()[..., knuckles, :])
+
+
+def test_bending_back_and_forth_is_nothing():
+    there = bent(ALL.double(), torch.full((28, 5, 3), .4, dtype=torch.double))
+    torch.testing.assert_close(bent(there, torch.full((28, 5, 3), -.4, dtype=torch.double)), ALL.double())
+
+
+def test_taken_apart_and_put_together():
+    torch.testing.assert_close(assembled(ALL[..., 0, :], bones(ALL)), ALL)
+    longer = with_lengths(ALL, torch.linspace(.5, 2, 20).expand(28, -1))
+    torch.testing.assert_close(bones(longer).norm(dim=-1)/bones(ALL).norm(dim=-1), torch.linspace(.5, 2, 20).expand(28, 2, -1))
+
+
+def test_a_mirror_changes_hands_and_the_palm_looks_the_same_way():
+    mirrored = mirror(ALL, torch.ones(28, dtype=torch.bool))
+    torch.testing.assert_close(distances(mirrored), distances(ALL))
+    torch.testing.assert_close(palm_axes(mirrored)[..., 1, 1:], palm_axes(ALL)[..., 1, 1:])
+    assert not torch.allclose(mirrored, ALL)
+
+
+@pytest.mark.parametrize('outputs', [29, 58])
+def test_nothing_is_learned_about_del_from_sharp_pictures(outputs):
+    logits = torch.randn(6, outputs, requires_grad=True)
+    sign_loss(logits, torch.arange(6), torch.tensor([True]*3 + [False]*3)).backward()
+    assert (logits.grad[:3, DEL] != 0).all() and (logits.grad[3:, DEL] == 0).all()
+    if outputs == 58: assert (logits.grad[3:, 29 + DEL] == 0).all()
+    torch.testing.assert_close(logits.grad.sum(1), torch.zeros(6), atol=1e-6, rtol=0)
+
+
+def test_left_hands_are_read_like_right_ones():
+    logits = torch.randn(4, 58)
+    swapped = torch.cat([logits[:, 29:], logits[:, :29]], 1)
+    (told, left), (again, right) = of_either_hand(logits, .5), of_either_hand(swapped, .5)
+    torch.testing.assert_close(told, again)
+    torch.testing.assert_close(left, 1 - right)
+
+
+def test_a_usual_hand_is_believed_sooner():
+    logits = torch.zeros(1, 58)
+    assert [round(of_either_hand(logits, share)[1].item(), 3) for share in (.1, .5, .9)] == [.1, .5, .9]
+
+
+@pytest.fixture(scope='module')
+def net(): return train_hands(as_hands(), steps=200, quiet=True)
+
+
+def test_it_learns_and_knows_left_hands(net):
+    signs = [SIGNS.index(sign) for sign in HANDS]
+    told, left = read_hands(net, as_hands())
+    assert (told.argmax(1) == signs).all() and (left < .5).all()
+    told, left = read_hands(net, as_hands(mirror(ALL, torch.ones(28, dtype=torch.bool))))
+    assert (told.argmax(1) == signs).mean() > .9 and (left > .5).mean() > .9
+
+
+def test_the_same_seed_gives_the_same_network(net):
+    again = train_hands(as_hands(), steps=200, quiet=True)
+    for one, other in zip(net.state_dict().values(), again.state_dict().values()): torch.testing.assert_close(one, other)
+
+
+def test_views_that_show_no_hand_do_not_count(net):
+    hands = as_hands(copies=2)
+    hands.numbers[:, 1] = np.nan
+    np.testing.assert_allclose(read_hands(net, hands)[0], read_hands(net, as_hands())[0], atol=1e-4)
+    assert np.isnan(read_hands(net, hands, views=[1])[0]).all()
+
+
+def test_no_pictures_and_no_hands(net):
+    assert read_hands(net, as_hands().of([]))[0].shape == (0, 29)
+    hands = as_hands()
+    hands.numbers[:] = np.nan
+    assert np.isnan(read_hands(net, hands)[1]).all()
+
+
+def test_only_found_hands_are_drawn_and_all_signs_as_often():
+    hands = as_hands()
+    hands.numbers[3] = np.nan
+    more = Hands(hands.files + hands.files[:1]*200, np.concatenate([hands.numbers, hands.numbers[:1].repeat(200, 0)]))
+    dl = HandsDL(more, length=5400, bs=540, shuffle=True)
+    drawn = torch.cat([signs for *_, signs in dl])
+    counts = drawn.bincount(minlength=29)
+    assert counts[SIGNS.index('D')] == 0 and counts[SIGNS.index('nothing')] == 0
+    others = counts[[i for i in range(29) if SIGNS[i] not in ('D', 'nothing')]]
+    assert 120 < others.min() and others.max() < 290
+
+
+def test_a_sign_that_is_often_overlooked_is_likelier_without_a_hand():
+    files = [Path(f'{sign}/{sign}{i}.jpg') for sign in 'AB' for i in range(50)]
+    numbers = np.zeros((100, 1, 128), np.float32)
+    numbers[:20] = np.nan
+    chances = np.exp(without_hand(Hands(files, numbers)))
+    assert chances[0] > 10*chances[1] and chances[2] == pytest.approx(chances[1]) and chances.sum() == pytest.approx(1)
+
+
+def test_variation_is_drawn_with_the_seed():
+    batch = ALL, torch.ones(28, dtype=torch.bool), torch.arange(28)
+    def varied():
+        torch.manual_seed(5)
+        return VaryHands(bend=10)(batch, split_idx=0)
+    for one, other in zip(varied(), varied()): torch.testing.assert_close(one, other)
+    assert VaryHands()(batch, split_idx=1)[0] is ALL
+    still, _, signs = VaryHands(0, 0, (0, 0, 0), 0, 0)(batch, split_idx=0)
+    torch.testing.assert_close(still, at_wrist(ALL))
+    assert signs.tolist() == [*range(28)]
+
+
+def test_the_network_can_be_taken_to_other_places(tmp_path, net):
+    torch.save(net.state_dict(), tmp_path/'net.pth')
+    again = HandNet(net.hidden).eval()
+    again.load_state_dict(torch.load(tmp_path/'net.pth', weights_only=True))
+    torch.testing.assert_close(again(ALL), net(ALL))
+    assert math.isfinite(net(torch.zeros(1, 2, 21, 3)).sum().item()) # joints that all fall together

@@ -1,0 +1,145 @@
+"The network that looks twice, where it is no part of the lesson: squares, batches, broken and odd pictures"
+from pathlib import Path
+import numpy as np
+import pytest
+import torch
+from fastai.vision.all import IntToFloatTensor
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+from torch import nn
+from asl_signs.augment import hard_tfms
+from asl_signs.hands import Hands
+from asl_signs.pictures import PictureError
+from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, look, look_twice, points_of, read_pictures, sight_loss, square_of, whole_square
+from asl_signs.signs import SIGNS, number_of, sign_of
+from asl_signs.sample import get_sample
+
+quickly = settings(max_examples=30, deadline=None)
+
+
+class Finger(nn.Module):
+    "Stands in for a trained network: it believes the hand to be around the red dot, and that the sign is A"
+    def __init__(self):
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1))
+
+    def forward(self, pictures):
+        red = (pictures[:, 0] - pictures[:, 1]).clamp(min=0) + 1e-9
+        at = [(red.sum(axis)*torch.linspace(-1, 1, red.shape[2])).sum(1)/red.sum((1, 2)) for axis in (1, 2)]
+        middle = torch.stack(at, 1)[:, None]
+        corners = torch.tensor([[-.2, -.2], [.2, .2]]).repeat(11, 1)[:21]
+        return nn.functional.one_hot(torch.zeros(len(pictures), dtype=torch.long), 29).float() + self.nothing, middle + corners
+
+
+def dotted(x, y, size=(200, 200)):
+    "A grey picture with a red dot"
+    pixels = np.full((size[1], size[0], 3), 128, np.uint8)
+    pixels[y - 3:y + 4, x - 3:x + 4] = 255, 0, 0
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope='module')
+def frames(): return sorted(file for file in Path(get_sample()).rglob('*.jpg') if 'train' in str(file) and number_of(file) < 4)
+
+
+def hands_for(files, views=2, joints=None):
+    "Hands in the middle of each picture"
+    numbers = np.zeros((len(files), views, 128), np.float32)
+    numbers[..., :63] = np.tile([.5, .5, 0], 21) if joints is None else joints
+    return Hands([*files], numbers)
+
+
+@pytest.mark.parametrize('x,y', [(30, 40), (100, 100), (170, 60)])
+def test_the_last_look_is_at_the_hand(x, y):
+    told, squares = look_twice(Finger(), [dotted(x, y)])
+    assert np.abs(squares[0, :2] - (x, y)).max() < 4
+    assert squares[0, 2] < 120 and SIGNS[told[0].argmax()] == 'A'
+
+
+def test_pictures_need_not_be_square():
+    _, squares = look_twice(Finger(), [dotted(60, 170, (150, 200)), dotted(170, 60, (200, 150))])
+    assert np.abs(squares[:, :2] - [(60, 170), (170, 60)]).max() < 6
+
+
+@quickly
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(.05, 1), st.floats(10, 500), st.floats(1, 3))
+def test_squares_are_where_the_joints_are(x, y, half, side, factor):
+    joints = np.float64([(x - half, y - half), (x + half, y + half)])
+    found = square_of(joints, (side, 2*side, side), side, factor)
+    np.testing.assert_allclose(found[:2], (side + x*side/2, 2*side + y*side/2))
+    assert found[2] == pytest.approx(np.clip(factor*half*side, .25*side, 1.2*side))
+
+
+def test_the_whole_picture_leaves_out_the_frame(): assert whole_square(Image.new('RGB', (150, 200))) == (75, 100, 190)
+
+
+def test_what_is_cut_does_not_depend_on_the_order(frames):
+    one, other = get_cutouts(frames[:40], 32), get_cutouts(frames[:40][::-1], 32)
+    assert one.path == other.path
+    np.testing.assert_array_equal(one.take(one.rows([frames[5]]))[0], cut_out(frames[5], 32))
+
+
+def test_a_broken_frame_is_named_and_nothing_is_kept(tmp_path):
+    (tmp_path/'A').mkdir()
+    (tmp_path/'A'/'A1.jpg').write_bytes(b'no picture')
+    with pytest.raises(PictureError, match='A1.jpg'): get_cutouts([tmp_path/'A'/'A1.jpg'], 32)
+
+
+def test_points_are_the_median_of_views_and_nothing_has_none():
+    files = [Path('A/A1.jpg'), Path('nothing/nothing1.jpg'), Path('B/B1.jpg')]
+    hands = hands_for(files, views=3)
+    hands.numbers[0, 0, :63] = 9 # far off
+    hands.numbers[0, 2] = np.nan
+    hands.numbers[0, 1, :63] = .25
+    hands.numbers[2] = np.nan
+    points = points_of(hands)
+    assert np.isnan(points[1]).all() and np.isnan(points[2]).all()
+    assert (points[0] == 2*np.float32((9 + .25)/2) - 1).all()
+
+
+def test_batches_are_varied_in_training_only(frames):
+    some = frames[:32]
+    cutouts, coarse = get_cutouts(some, 32), np.ones(32, bool)
+    tfms = [IntToFloatTensor(), *hard_tfms(32)]
+    still, again = (SightDL(cutouts, hands_for(some), coarse, bs=32, after_batch=tfms).one_batch() for _ in range(2))
+    varied = SightDL(cutouts, hands_for(some), coarse, bs=32, shuffle=True, after_batch=tfms).one_batch()
+    torch.testing.assert_close(still[0], again[0])
+    assert still[0].shape == varied[0].shape == (32, 3, 32, 32)
+    assert [SIGNS[sign] for sign in still[3]] == [*map(sign_of, some)]
+    np.testing.assert_allclose(still[0].permute(0, 2, 3, 1)*255, cutouts.take(cutouts.rows(some))[..., :3], atol=.6)
+    assert not torch.equal(varied[1].nan_to_num(), still[1].nan_to_num())
+
+
+def test_without_hands_the_loss_is_that_of_the_signs():
+    logits, points = torch.randn(3, 29), torch.full((3, 21, 2), torch.nan)
+    loss = sight_loss((logits, torch.zeros(3, 21, 2)), points, torch.ones(3, dtype=torch.bool), torch.arange(3))
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(logits, torch.arange(3), label_smoothing=.1))
+
+
+def test_a_hand_that_was_found_is_looked_at(tmp_path):
+    file = tmp_path/'A1.png'
+    dotted(60, 60).save(file)
+    seen = []
+    class Watching(Finger):
+        def forward(self, pictures):
+            seen.append(pictures)
+            return super().forward(pictures)
+    joints = np.concatenate([[.2, .2, 0]*10, [.4, .4, 0]*11])
+    read_pictures(Watching(), [file], hands_for([file], 1, joints))
+    assert len(seen) == 4 # three looks by itself, and one where the hand was found
+    red = (seen[-1][0, 0] - seen[-1][0, 1]).argmax().item()
+    assert abs(red % 96 - 48) < 12 and abs(red//96 - 48) < 12
+
+
+def test_no_pictures_and_a_broken_one(tmp_path):
+    assert read_pictures(Finger(), []).shape == (0, 29)
+    (tmp_path/'broken.jpg').write_bytes(b'')
+    with pytest.raises(PictureError, match='broken.jpg'): read_pictures(Finger(), [tmp_path/'broken.jpg'])
+
+
+def test_any_backbone_of_timm():
+    net = SightNet('resnet18', pretrained=False).eval()
+    with torch.no_grad(): logits, joints = net(torch.rand(2, 3, 64, 64))
+    assert logits.shape == (2, 29) and joints.shape == (2, 21, 2)
+    told, _ = look(net, [dotted(50, 50)], [(100, 100, 200)], 64)
+    assert np.exp(told).sum() == pytest.approx(1, abs=1e-4)
