@@ -6,6 +6,8 @@
 # `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
 # One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST, RECIPE (see nbs/parts/settings.ipynb).
 # The folder: REPORT.
+#
+#   make reader FILM=...   train the reader on the film: folders with copies of grassknoted/asl-alphabet, separated by spaces
 
 PYTHON ?= python3
 DATA   ?= sample
@@ -21,7 +23,7 @@ export ASL_SIGNS_SPLIT  := $(or $(SPLIT),$(ASL_SIGNS_SPLIT))
 export ASL_SIGNS_FAST   := $(or $(FAST),$(ASL_SIGNS_FAST))
 export ASL_SIGNS_RECIPE := $(or $(RECIPE),$(ASL_SIGNS_RECIPE))
 
-.PHONY: help run test lab bench install prepare clean
+.PHONY: help run test lab bench reader install prepare clean
 
 help:
 	@sed -n '/^# Two/,/^$$/s/^# \{0,1\}//p' Makefile
@@ -44,6 +46,11 @@ lab: .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/python bench/bench.py $(if $(QUICK),--quick)
+
+# MediaPipe is an extra; its model is fetched once, unless ASL_SIGNS_HAND_MODEL says where it is.
+reader: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands]'
+	@$(BIN)/python -m asl_signs.reader $(FILM) --out $(or $(OUT),reader)
 
 install: .venv/installed
 
