@@ -113,7 +113,9 @@ class SightNet(nn.Module):
         self.joints = nn.Linear(self.body.num_features, 42)
         nn.init.zeros_(self.joints.weight)
 
-    def forward(self, pictures):
+    def forward(self,
+                pictures # as above
+               ):
         "The logits of the signs, and the joints"
         seen = self.body((pictures - self.mean)/self.std)
         return self.sign(seen), self.joints(seen).view(-1, 21, 2)
@@ -130,7 +132,11 @@ def sight_loss(told,    # what the network returned
     off = smooth_l1_loss(joints[known].float(), points[known], beta=.1) if known.any() else 0
     return sign_loss(logits.float(), sign, coarse) + off
 
-def sign_accuracy(told, points, coarse, sign): # as for `sight_loss`
+def sign_accuracy(told,   # as for `sight_loss`
+                  points, # likewise
+                  coarse, # likewise
+                  sign    # likewise
+                 ) -> Tensor: # from 0 to 1
     "The share of signs that are right"
     return (told[0].argmax(1) == sign).float().mean()
 
@@ -149,6 +155,7 @@ def sight_learner(hands:Hands,   # of the frames to learn from, as `find_hands` 
                   steps:int=3500, # batches it will learn from
                   bs:int=64,     # pictures in a batch
                   tfms=None,     # batch transforms; None: `hard_tfms`, with 3,000 drawn backgrounds
+                  loss=sight_loss, # takes what the network returned, points, coarse and signs
                   cutouts=None   # of all these frames; None: `get_cutouts`
                  ) -> Learner:   # untrained
     "A learner for signs and joints"
@@ -157,7 +164,7 @@ def sight_learner(hands:Hands,   # of the frames to learn from, as `find_hands` 
     batches = partial(SightDL, cutouts, bs=bs, after_batch=[IntToFloatTensor(), *tfms])
     dls = DataLoaders(batches(hands, coarse, length=bs*steps, shuffle=True), batches(hands.of(hands.files[::20]), coarse[::20]), device=default_device())
     net = SightNet(arch).to(memory_format=torch.channels_last)
-    return Learner(dls, net, loss_func=sight_loss, metrics=sign_accuracy, opt_func=partial(Adam, decouple_wd=True), wd=.02,
+    return Learner(dls, net, loss_func=loss, metrics=sign_accuracy, opt_func=partial(Adam, decouple_wd=True), wd=.02,
                    cbs=[_Plain(), GrowPictures(2/3, .6), AverageWeights(.998)])
 
 def train_sight(hands:Hands,  # as for `sight_learner`
@@ -166,7 +173,7 @@ def train_sight(hands:Hands,  # as for `sight_learner`
                 lr:float=2e-3, # learning rate of all layers
                 seed:int=42,  # of the first weights and of everything drawn
                 *cbs,         # further callbacks of fastai
-                **kwargs      # size, steps, bs, tfms and cutouts, as for `sight_learner`
+                **kwargs      # size, steps, bs, tfms, loss and cutouts, as for `sight_learner`
                ) -> SightNet: # trained, and ready to be asked
     "A network that has learned to see where a hand is, and what it signs"
     set_seed(seed, reproducible=True)
