@@ -345,7 +345,7 @@ def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files):
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C is sent to a group of processes')
 def test_ctrl_c_ends_it_and_what_was_finished_is_kept(files):
-    process, log = command(files, .02), hands_path(files, ByColour()).with_suffix('.log')
+    process, log = command(files, .1), hands_path(files, ByColour()).with_suffix('.log')
     wait_for(lambda: log.exists() and log.read_text().endswith('\n'))
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) != 0

@@ -27,6 +27,7 @@ def picture(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_stays_open():
+    plt.close('all') # what other tests have left
     yield
     assert not plt.get_fignums(), 'a plot left its figure open'
 
