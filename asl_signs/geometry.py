@@ -1,4 +1,4 @@
-"""What the joints of a hand say about its sign: a small network that learns in seconds, and does not care about rooms
+"""What the joints of a hand say about its sign: a small network that learns within a minute, and does not care about rooms
 
 Docs: https://asl-signs.github.io/asl_signs/parts/geometry.html.md"""
 
@@ -14,7 +14,7 @@ import math
 from functools import partial
 import numpy as np
 import torch
-from fastai.vision.all import Adam, Callback, DataLoaders, ItemTransform, Learner, TensorCategory, TfmdDL, nn, set_seed, tensor
+from fastai.vision.all import Adam, DataLoaders, ItemTransform, Learner, ProgressCallback, TensorCategory, TfmdDL, nn, set_seed, tensor
 from fastcore.basics import chunked
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
@@ -233,13 +233,15 @@ def train_hands(hands:Hands,        # as `find_hands` found them
                 steps:int=1500,     # of 256 hands each
                 lr:float=3e-3,      # learning rate
                 seed:int=42,        # of the first weights and of everything drawn
+                vary=None,          # transform of batches in training; None: `VaryHands()`
                 quiet:bool=False    # without a progress bar?
                ) -> HandNet:        # trained, and ready to be asked
     "A network that has learned the signs of these hands"
     set_seed(seed, reproducible=True)
-    dls = DataLoaders(HandsDL(hands, coarse, 256*steps, shuffle=True, after_batch=[VaryHands()]), HandsDL(hands, coarse))
+    dls = DataLoaders(HandsDL(hands, coarse, 256*steps, shuffle=True, after_batch=[vary or VaryHands()]), HandsDL(hands, coarse))
     learn = Learner(dls, HandNet(), loss_func=_loss, opt_func=partial(Adam, decouple_wd=True), wd=.02, cbs=AverageWeights(.995))
-    with learn.no_bar() if quiet else learn.no_logging(): learn.fit_one_cycle(1, lr, pct_start=.2)
+    if quiet: learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)])
+    with learn.no_logging(): learn.fit_one_cycle(1, lr, pct_start=.2)
     return learn.model.eval().cpu()
 
 def _loss(logits, coarse, sign): return sign_loss(logits, sign, coarse)

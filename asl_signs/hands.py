@@ -9,7 +9,8 @@ __all__ = ['FINGERS', 'NUMBERS', 'COLOURS', 'MODEL', 'MODEL_BYTES', 'MODEL_SHA25
            'UNGUARDED', 'ENDED', 'Hand', 'to_row', 'from_row', 'film_hands', 'draw_hand', 'plot_hands', 'hand_square',
            'widened', 'cut_square', 'crop_hand', 'palm_side', 'is_left', 'mirrored', 'wrong_with', 'HandsError',
            'kept_model', 'by_hand', 'fetch_model', 'hand_model', 'View', 'fitted_size', 'fitted', 'prepare',
-           'from_view', 'load_landmarker', 'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands']
+           'from_view', 'load_landmarker', 'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands',
+           'drawn_hands']
 
 # %% ../nbs/parts/hands.ipynb #h0000003
 import hashlib, json, os, shutil, signal, threading, weakref
@@ -27,6 +28,7 @@ from urllib.request import urlopen
 import numpy as np
 from PIL import Image, ImageFilter
 from .pictures import to_rgb
+from .signs import sign_of
 from .store import cache_dir, fingerprint, turn, whole
 
 # %% ../nbs/parts/hands.ipynb #h0000008
@@ -384,6 +386,13 @@ class Hands:
         "(pictures, views) booleans: does this view show a hand?"
         return ~np.isnan(self.numbers[..., 0])
 
+    @property
+    def points(self):
+        "(pictures, 21, 2) in shares of the longer side: the median of the views that show a hand, since one alone is sooner far off"
+        points, there = np.full((len(self), 21, 2), np.nan, np.float32), self.found.any(1)
+        points[there] = np.nanmedian(self.landmarks[there][..., :2], axis=1)
+        return points
+
     def _joints(self, numbers): return self.numbers[..., numbers].reshape(*self.numbers.shape[:2], 21, 3)
     def __len__(self): return len(self.files)
 
@@ -464,3 +473,15 @@ def find_hands(files,           # pictures, in any order
             if ordered and not is_whole(path, shape): grow(path, shape, np.float32, TOGETHER, partial(_find, files=ordered, finder=finder, workers=workers))
         except BrokenProcessPool as e: raise HandsError(ENDED) from e
     return Hands(ordered, np.load(path) if files else np.empty(shape, np.float32)).of(files)
+
+# %% ../nbs/parts/hands.ipynb #h0000090
+def drawn_hands(files # pictures of the drawn sample
+               ) -> Hands: # one view of each; none for `nothing`
+    "Stands in for `find_hands` where there is no MediaPipe: every sign's drawn joints, in the middle of the frame"
+    from asl_signs.drawing import View as Camera, pixel_joints
+    def row(sign):
+        if sign == 'nothing': return to_row(None, 1)
+        joints = pixel_joints(sign, Camera(), 1)[:21]*(1, 1, -1)
+        return to_row(Hand(joints, joints - joints.mean(0), False, 1.), 1)
+    rows = {sign: row(sign) for sign in {*map(sign_of, files)}}
+    return Hands([*files], np.stack([rows[sign_of(file)] for file in files])[:, None])

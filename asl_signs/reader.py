@@ -9,20 +9,21 @@ __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'hard
            'Reader', 'calibrate', 'train_reader', 'save_reader', 'load_reader', 'arguments', 'main']
 
 # %% ../nbs/parts/reader.ipynb #r0000003
-import argparse, json, os, sys
-from dataclasses import asdict, dataclass
+import argparse, json, sys
+from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
 from scipy.optimize import minimize
+from . import __version__
 from .backbones import WeightsError
 from .data import get_data
 from .distortions import blurred, compressed, darkened, elsewhere, moved
 from .files import DataError
-from .film import films, lengths_for, take_splitter, TAKES
+from .film import film_splitter, films
 from .geometry import HandNet, read_hands, train_hands, without_hand
-from .hands import HandFinder, Hands, HandsError, find_hands
+from .hands import Hands, HandsError, find_hands
 from .pictures import PictureError, to_rgb
 from .scores import Report, score
 from .sight import SightNet, read_pictures, train_sight
@@ -60,13 +61,8 @@ def are_coarse(files,      # frames
 # %% ../nbs/parts/reader.ipynb #r0000012
 def take_apart(files # frames
               ):     # two lists: to train on; held out
-    "The frames before the last take, and those in it"
-    first, last = TAKES[-1]
-    if max(map(number_of, files)) < last: # a shorter film, like that of the drawn sample
-        last = max(map(number_of, files))
-        first = last - lengths_for(files)['stretch'] + 1
-    split = take_splitter(first, last, gap=lengths_for(files)['gap']//2)
-    return tuple([files[i] for i in side] for side in split(files))
+    "The frames that the lessons train on, and those that they hold out"
+    return tuple([files[i] for i in side] for side in film_splitter()(files))
 
 # %% ../nbs/parts/reader.ipynb #r0000015
 def harder(file,      # a frame of the film
@@ -81,7 +77,7 @@ def harder(file,      # a frame of the film
 def harder_frames(files # frames
                  ) -> list: # of PNG files in the cache, in folders named after their signs
     "All these frames made harder, and kept"
-    folder = cache_dir()/'harder'/fingerprint(files)
+    folder = cache_dir()/'harder'/fingerprint(files, __version__)
     with turn(folder):
         if not folder.exists():
             with whole(folder) as part:
@@ -169,10 +165,10 @@ def train_reader(frames,                          # as `film_frames` finds them
                  look=find_hands,                 # files -> `Hands`
                  seed:int=42                      # of both networks
                 ) -> Reader:                      # HandsError if MediaPipe or its weights are missing
-    "A reader trained on all takes of the film but the last, calibrated on that"
+    "A reader trained on all of the film but what is held out, calibrated on that"
     train, held_out = take_apart(frames)
-    found, coarse = look(frames), dict(zip(frames, are_coarse(frames)))
-    hands, coarse = found.of(train), np.array([coarse[frame] for frame in train])
+    found, coarse = look(frames), are_coarse(train)
+    hands = found.of(train)
     reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed), without_hand(hands), size=size)
     hard = harder_frames(held_out)
     calibrate(reader, hard, look(hard))
@@ -207,7 +203,7 @@ def load_reader(folder # as `save_reader` made it
 # %% ../nbs/parts/reader.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line
     "What the command takes"
-    parser = argparse.ArgumentParser(prog='python -m asl_signs.reader', description='Train the reader on the film, and measure it on the take that was held out.')
+    parser = argparse.ArgumentParser(prog='python -m asl_signs.reader', description='Train the reader on the film, and measure it on the film that was held out.')
     parser.add_argument('film', nargs='+', help='a folder with grassknoted/asl-alphabet, or with a reduced copy; or the word sample')
     parser.add_argument('--out', default='reader', help='the folder that is to appear (default: reader)')
     parser.add_argument('--frames', type=int, default=300, help='at most so many of each sign in each copy; 0: all (default: 300)')

@@ -6,8 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/sight.html.md"""
 
 # %% auto #0
 __all__ = ['CUT_TOGETHER', 'cut_out', 'get_cutouts', 'points_of', 'SightDL', 'SightNet', 'sight_loss', 'sign_accuracy',
-           'sight_learner', 'train_sight', 'whole_square', 'square_of', 'look', 'look_twice', 'read_pictures',
-           'hand_points']
+           'sight_learner', 'train_sight', 'whole_square', 'square_around', 'in_picture', 'look', 'look_twice',
+           'read_pictures']
 
 # %% ../nbs/parts/sight.ipynb #s0000003
 import os
@@ -15,8 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 import numpy as np
 import torch
-from fastai.vision.all import (Adam, Callback, DataLoaders, IntToFloatTensor, Learner, TensorCategory, TensorImage, TensorPoint,
-                               default_device, nn, set_seed)
+from fastai.vision.all import Adam, DataLoaders, IntToFloatTensor, Learner, TensorImage, default_device, nn, set_seed
 from fastcore.basics import chunked
 from PIL import Image
 from torch import Tensor
@@ -30,7 +29,7 @@ from .hands import Hands, cut_square
 from .pictures import to_rgb
 from .settings import Settings
 from .signs import SIGNS, sign_of
-from .speed import GrowPictures
+from .speed import GrowPictures, fast_callbacks
 from .store import turn
 
 # %% ../nbs/parts/sight.ipynb #s0000006
@@ -68,10 +67,9 @@ def get_cutouts(files,   # frames of the film, in any order
 # %% ../nbs/parts/sight.ipynb #s0000013
 def points_of(hands:Hands # as `find_hands` found them in square pictures
              ) -> np.ndarray: # float32 (n, 21, 2), from -1 to 1; nan where there is no hand
-    "Where the joints are, as most views have it"
-    points = np.full((len(hands), 21, 2), np.nan, np.float32)
-    there = hands.found.any(1) & [sign_of(file) != 'nothing' for file in hands.files]
-    points[there] = 2*np.nanmedian(hands.landmarks[there][..., :2], axis=1) - 1
+    "Where the joints are, in fastai's coordinates"
+    points = 2*hands.points - 1
+    points[[sign_of(file) == 'nothing' for file in hands.files]] = np.nan
     return points
 
 class SightDL(BalancedDL):
@@ -86,7 +84,7 @@ class SightDL(BalancedDL):
         self.cutouts, self.rows = cutouts, cutouts.rows(hands.files)
         self.points, self.coarse = torch.from_numpy(points_of(hands)), torch.as_tensor(coarse)
         signs = torch.tensor([SIGNS.index(sign_of(file)) for file in hands.files])
-        super().__init__(signs, [TensorImage, TensorPoint, Tensor, TensorCategory], length, **kwargs)
+        super().__init__(signs, [TensorImage, Tensor, Tensor, Tensor], length, **kwargs)
 
     def create_batches(self,
                        samps # places among the frames
@@ -94,7 +92,7 @@ class SightDL(BalancedDL):
         "Pictures (n, 4, size, size) of uint8, points, whether they are coarse, and signs"
         for places in map(list, chunked(samps, self.bs, self.drop_last)):
             pictures = torch.from_numpy(self.cutouts.take(self.rows[places])).permute(0, 3, 1, 2)
-            yield TensorImage(pictures), TensorPoint(self.points[places]), self.coarse[places], TensorCategory(self.signs[places])
+            yield TensorImage(pictures), self.points[places], self.coarse[places], self.signs[places]
 
 # %% ../nbs/parts/sight.ipynb #s0000018
 class SightNet(nn.Module):
@@ -141,13 +139,6 @@ def sign_accuracy(told,   # as for `sight_loss`
     return (told[0].argmax(1) == sign).float().mean()
 
 # %% ../nbs/parts/sight.ipynb #s0000024
-class _Plain(Callback):
-    "Hand plain tensors to the network, in the order of memory that suits it"
-    order = 8 # after the batch was varied, before pictures grow
-    def before_batch(self):
-        self.learn.xb = (self.x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last),)
-        self.learn.yb = tuple(y.as_subclass(Tensor) for y in self.yb)
-
 def sight_learner(hands:Hands,   # of the frames to learn from, as `find_hands` found them
                   coarse,        # booleans, for each frame: is it as coarse as those of `del`?
                   arch:str,      # one of timm's names
@@ -163,9 +154,9 @@ def sight_learner(hands:Hands,   # of the frames to learn from, as `find_hands` 
     tfms = hard_tfms(size, draw_backgrounds(3000, size)) if tfms is None else tfms
     batches = partial(SightDL, cutouts, bs=bs, after_batch=[IntToFloatTensor(), *tfms])
     dls = DataLoaders(batches(hands, coarse, length=bs*steps, shuffle=True), batches(hands.of(hands.files[::20]), coarse[::20]), device=default_device())
-    net = SightNet(arch).to(memory_format=torch.channels_last)
+    net = SightNet(arch)
     return Learner(dls, net, loss_func=loss, metrics=sign_accuracy, opt_func=partial(Adam, decouple_wd=True), wd=.02,
-                   cbs=[_Plain(), GrowPictures(2/3, .6), AverageWeights(.998)])
+                   cbs=[*fast_callbacks(net, dls.device), GrowPictures(2/3, .6), AverageWeights(.998)])
 
 def train_sight(hands:Hands,  # as for `sight_learner`
                 coarse,       # likewise
@@ -188,15 +179,20 @@ def whole_square(picture:Image.Image, # RGB
     "The square that is looked at first"
     return picture.width/2, picture.height/2, share*max(picture.size)
 
-def square_of(joints:np.ndarray, # (21, 2) from -1 to 1 in a square that was looked at
-              square:tuple,      # that square
-              most:float,        # pixels, the longer side of its picture
-              factor:float=1.6   # as in `hand_square`
-             ) -> tuple:         # (x of the centre, y of the centre, side) in pixels
-    "The square around joints that were seen"
-    (x, y, side), low, high = square, joints.min(0), joints.max(0)
-    middle, across = (low + high)/2*side/2, (high - low).max()*side/2
-    return x + middle[0], y + middle[1], float(np.clip(factor*across, .25*most, 1.2*most))
+def square_around(joints:np.ndarray, # (21, 2) in pixels of the picture
+                  most:float,        # pixels, the longer side of the picture
+                  factor:float=1.6   # as in `hand_square`
+                 ) -> tuple:         # (x of the centre, y of the centre, side) in pixels
+    "The square around joints, at least a quarter of the picture's side and at most a fifth more than that"
+    low, high = joints.min(0), joints.max(0)
+    return *((low + high)/2).tolist(), float(np.clip(factor*(high - low).max(), .25*most, 1.2*most))
+
+def in_picture(joints:np.ndarray, # (21, 2) from -1 to 1 in a square
+               square:tuple       # (x of the centre, y of the centre, side) in pixels
+              ) -> np.ndarray:    # (21, 2) in pixels of the picture
+    "Where joints that were seen in a square are"
+    x, y, side = square
+    return (x, y) + joints*side/2
 
 @torch.no_grad()
 def look(net:SightNet, # trained
@@ -218,7 +214,7 @@ def look_twice(net:SightNet, # trained
     squares = [whole_square(picture) for picture in pictures]
     first, joints = look(net, pictures, squares, size)
     for _ in range(2):
-        squares = [square_of(points, square, max(picture.size)) for points, square, picture in zip(joints, squares, pictures)]
+        squares = [square_around(in_picture(points, square), max(picture.size)) for points, square, picture in zip(joints, squares, pictures)]
         last, joints = look(net, pictures, squares, size)
     both = first + last
     return both - np.logaddexp.reduce(both, 1, keepdims=True), np.array(squares)
@@ -232,19 +228,13 @@ def read_pictures(net:SightNet,     # trained
                  ) -> np.ndarray:   # (n, 29) log-probabilities; PictureError if a picture cannot be read
     "Which signs the network sees in pictures"
     from tqdm.auto import tqdm
-    told = []
+    told = np.zeros((len(files), len(SIGNS)), np.float32)
+    points = np.full((len(files), 21, 2), np.nan) if hands is None else hands.points
+    found = ~np.isnan(points[:, 0, 0])
     for rows in tqdm([*chunked(range(len(files)), 64)], 'reading', leave=False):
-        pictures = [to_rgb(files[row]) for row in rows]
-        answers, squares = look_twice(net, pictures, size)
-        if hands is not None:
-            known = [i for i, row in enumerate(rows) if hands.found[row].any()]
-            around = [square_of(hand_points(hands, rows[i]), (0, 0, 2*max(pictures[i].size)), max(pictures[i].size), factor) for i in known]
-            if known: answers[known] = look(net, [pictures[i] for i in known], around, size)[0]
-        told.append(answers)
-    return np.concatenate(told) if told else np.zeros((0, len(SIGNS)), np.float32)
-
-def hand_points(hands:Hands, # as `find_hands` found them
-                row:int      # of a picture in which at least one view shows a hand
-               ) -> np.ndarray: # (21, 2) in shares of the picture's longer side
-    "Where the joints are in a picture, as most views have it"
-    return np.nanmedian(hands.landmarks[row, hands.found[row]][..., :2], axis=0)
+        pictures = {row: to_rgb(files[row]) for row in rows}
+        known, unknown = ([row for row in rows if found[row] == there] for there in (True, False))
+        squares = [square_around(points[row]*(most := max(pictures[row].size)), most, factor) for row in known]
+        if known: told[known] = look(net, [pictures[row] for row in known], squares, size)[0]
+        if unknown: told[unknown] = look_twice(net, [pictures[row] for row in unknown], size)[0]
+    return told

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 from asl_signs import hands
-from asl_signs.hands import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, View, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
+from asl_signs.hands import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
                              hand_square, hands_path, is_left, kept_model, mirrored, palm_side, prepare, to_row)
 from asl_signs.pictures import PictureError
 

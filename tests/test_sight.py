@@ -10,7 +10,7 @@ from torch import nn
 from asl_signs.augment import hard_tfms
 from asl_signs.hands import Hands
 from asl_signs.pictures import PictureError
-from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, look, look_twice, points_of, read_pictures, sight_loss, square_of, whole_square
+from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, in_picture, look, look_twice, points_of, read_pictures, sight_loss, square_around, whole_square
 from asl_signs.signs import SIGNS, number_of, sign_of
 from asl_signs.sample import get_sample
 
@@ -65,7 +65,7 @@ def test_pictures_need_not_be_square():
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(.05, 1), st.floats(10, 500), st.floats(1, 3))
 def test_squares_are_where_the_joints_are(x, y, half, side, factor):
     joints = np.float64([(x - half, y - half), (x + half, y + half)])
-    found = square_of(joints, (side, 2*side, side), side, factor)
+    found = square_around(in_picture(joints, (side, 2*side, side)), side, factor)
     np.testing.assert_allclose(found[:2], (side + x*side/2, 2*side + y*side/2))
     assert found[2] == pytest.approx(np.clip(factor*half*side, .25*side, 1.2*side))
 
@@ -126,9 +126,22 @@ def test_a_hand_that_was_found_is_looked_at(tmp_path):
             return super().forward(pictures)
     joints = np.concatenate([[.2, .2, 0]*10, [.4, .4, 0]*11])
     read_pictures(Watching(), [file], hands_for([file], 1, joints))
-    assert len(seen) == 4 # three looks by itself, and one where the hand was found
-    red = (seen[-1][0, 0] - seen[-1][0, 1]).argmax().item()
+    assert len(seen) == 1 # one look where the hand was found, and none by itself
+    red = (seen[0][0, 0] - seen[0][0, 1]).argmax().item()
     assert abs(red % 96 - 48) < 12 and abs(red//96 - 48) < 12
+
+
+def test_pictures_with_and_without_a_hand_keep_their_places(tmp_path):
+    files = [tmp_path/f'A{i}.png' for i in range(3)]
+    for file in files: dotted(100, 100).save(file)
+    hands = hands_for(files, 1, np.concatenate([[.4, .4, 0]*10, [.6, .6, 0]*11]))
+    hands.numbers[1] = np.nan
+    net = Finger()
+    net.forward = lambda pictures: ((pictures.mean((1, 2, 3))[:, None]*torch.arange(29.)), Finger.forward(net, pictures)[1])
+    told = read_pictures(net, files, hands)
+    np.testing.assert_allclose(told[0], told[2], atol=1e-5)
+    np.testing.assert_allclose(told[1], read_pictures(net, files[1:2])[0], atol=1e-5)
+    assert abs(told[0] - told[1]).max() > 1e-3
 
 
 def test_no_pictures_and_a_broken_one(tmp_path):
