@@ -308,7 +308,8 @@ def search(files, pause): return f'''if True:
 
 
 def command(files, pause):
-    return subprocess.Popen([sys.executable, '-c', search(files, pause)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    return subprocess.Popen([sys.executable, '-c', search(files, pause)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # ignored in background jobs
 
 
 def test_a_script_that_its_helpers_would_run_again_is_told(files, tmp_path):
@@ -345,7 +346,7 @@ def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files):
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C is sent to a group of processes')
 def test_ctrl_c_ends_it_and_what_was_finished_is_kept(files):
-    process, log = command(files, .1), hands_path(files, ByColour()).with_suffix('.log')
+    process, log = command(files, .02), hands_path(files, ByColour()).with_suffix('.log')
     wait_for(lambda: log.exists() and log.read_text().endswith('\n'))
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) != 0
