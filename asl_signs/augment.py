@@ -64,8 +64,8 @@ def hand_box(points:Tensor # (n, points, 2), from -1 to 1
 
 def is_points(thing # one part of a batch
              ) -> bool: # False for pictures and signs
-    "Are these the points of hands?"
-    return isinstance(thing, Tensor) and thing.ndim == 3 and thing.shape[-1] == 2
+    "Are these the points of hands, with or without their depth?"
+    return isinstance(thing, Tensor) and thing.ndim == 3 and thing.shape[-1] in (2, 3)
 
 # %% ../nbs/parts/augment.ipynb #319c4150
 class Varying(RandTransform):
@@ -126,7 +126,7 @@ class AroundHand(ItemTransform, Varying):
 
     def encodes(self, b):
         "The batch with pictures of the size, and points where they are now"
-        seen, *rest = [part.as_subclass(Tensor) for part in b]
+        seen, *rest = [part.as_subclass(Tensor)[..., :2] if is_points(part) else part.as_subclass(Tensor) for part in b]
         if self.varying:
             if min(seen.shape[-2:]) > 2*self.size: seen = resized(seen, 2*self.size)
             where = self.frames(seen, next(filter(is_points, rest), None))

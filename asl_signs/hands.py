@@ -387,11 +387,16 @@ class Hands:
         return ~np.isnan(self.numbers[..., 0])
 
     @property
+    def joints(self):
+        "(pictures, 21, 3) in shares of the longer side: the median of the views that show a hand, since one alone is sooner far off"
+        joints, there = np.full((len(self), 21, 3), np.nan, np.float32), self.found.any(1)
+        joints[there] = np.nanmedian(self.landmarks[there], axis=1)
+        return joints
+
+    @property
     def points(self):
-        "(pictures, 21, 2) in shares of the longer side: the median of the views that show a hand, since one alone is sooner far off"
-        points, there = np.full((len(self), 21, 2), np.nan, np.float32), self.found.any(1)
-        points[there] = np.nanmedian(self.landmarks[there][..., :2], axis=1)
-        return points
+        "(pictures, 21, 2): the same without depth"
+        return self.joints[..., :2]
 
     def _joints(self, numbers): return self.numbers[..., numbers].reshape(*self.numbers.shape[:2], 21, 3)
     def __len__(self): return len(self.files)

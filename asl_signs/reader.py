@@ -24,6 +24,7 @@ from .files import DataError
 from .film import film_splitter, films
 from .geometry import HandNet, read_hands, train_hands, without_hand
 from .hands import Hands, HandsError, find_hands
+from .landmarker import LANDMARKER
 from .pictures import PictureError, to_rgb
 from .scores import Report, score
 from .sight import SightNet, read_pictures, train_sight
@@ -110,7 +111,6 @@ class Reader:
     no_hand:np.ndarray   # (29,) log-probabilities for when no hand is found
     weights:tuple=(1, 1) # of joints and of pixels
     alone:float=1        # weight of pixels where MediaPipe is not used
-    size:int=96          # pixels, side of what `sight` sees
     facts:dict=None      # what it was trained on, and how well it reads held-out film
 
     def joints(self,
@@ -126,7 +126,7 @@ class Reader:
                hands:Hands=None # of these pictures; None: the network looks for them by itself
               ) -> np.ndarray:  # (n, 29) log-probabilities
         "What the pixels alone say"
-        return read_pictures(self.sight, files, hands, self.size)
+        return read_pictures(self.sight, files, hands)
 
     def read(self,
              files,            # pictures
@@ -158,24 +158,24 @@ def calibrate(reader:Reader, # its networks trained; changed in place
     return reader
 
 def train_reader(frames,                          # as `film_frames` finds them
-                 arch:str='tf_efficientnet_lite0', # backbone for the pixels, one of timm's names
-                 size:int=96,                     # pixels, side of what it sees
-                 steps:int=3500,                  # batches of 64 pictures that it learns from
-                 hand_steps:int=1500,             # batches of 256 hands
-                 look=find_hands,                 # files -> `Hands`
-                 seed:int=42                      # of both networks
-                ) -> Reader:                      # HandsError if MediaPipe or its weights are missing
+                 arch:str=LANDMARKER, # backbone for the pixels; or one of timm's names
+                 size:int=None,       # pixels, side of what it sees; None: its recipe's
+                 steps:int=2000,      # batches of 64 pictures that it learns from
+                 hand_steps:int=1500, # batches of 256 hands
+                 look=find_hands,     # files -> `Hands`
+                 seed:int=42          # of both networks
+                ) -> Reader:          # HandsError if MediaPipe or its weights are missing
     "A reader trained on all of the film but what is held out, calibrated on that"
     train, held_out = take_apart(frames)
     found, coarse = look(frames), are_coarse(train)
     hands = found.of(train)
-    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed), without_hand(hands), size=size)
+    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed), without_hand(hands))
     hard = harder_frames(held_out)
     calibrate(reader, hard, look(hard))
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
     accuracies = {f'{name}, {how}': float(reader.report(hands.files, hands if how == 'with hands' else None).accuracy)
                   for name, hands in measured.items() for how in ('with hands', 'without')}
-    reader.facts = dict(arch=arch, size=size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), accuracies=accuracies)
+    reader.facts = dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), accuracies=accuracies)
     return reader
 
 # %% ../nbs/parts/reader.ipynb #r0000027
@@ -187,7 +187,7 @@ def save_reader(reader:Reader, # trained
         part.mkdir()
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
-        about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.size, arch=reader.sight.arch, hidden=reader.geometry.hidden,
+        about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, hidden=reader.geometry.hidden,
                      no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
@@ -196,9 +196,9 @@ def load_reader(folder # as `save_reader` made it
                ) -> Reader: # ready to read
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
-    nets = dict(sight=SightNet(about['arch'], pretrained=False), geometry=HandNet(about['hidden']))
+    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=HandNet(about['hidden']))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
-    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['size'], about['facts'])
+    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['facts'])
 
 # %% ../nbs/parts/reader.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line
@@ -207,9 +207,9 @@ def arguments() -> argparse.ArgumentParser: # of the command line
     parser.add_argument('film', nargs='+', help='a folder with grassknoted/asl-alphabet, or with a reduced copy; or the word sample')
     parser.add_argument('--out', default='reader', help='the folder that is to appear (default: reader)')
     parser.add_argument('--frames', type=int, default=300, help='at most so many of each sign in each copy; 0: all (default: 300)')
-    parser.add_argument('--arch', default='tf_efficientnet_lite0', help="one of timm's backbones (default: tf_efficientnet_lite0)")
-    parser.add_argument('--size', type=int, default=96, help='pixels, side of what it sees (default: 96)')
-    parser.add_argument('--steps', type=int, default=3500, help='batches of 64 pictures (default: 3500)')
+    parser.add_argument('--arch', default=LANDMARKER, help=f"the backbone; or one of timm's (default: {LANDMARKER})")
+    parser.add_argument('--size', type=int, help="pixels, side of what it sees (default: the backbone's own)")
+    parser.add_argument('--steps', type=int, default=2000, help='batches of 64 pictures (default: 2000)')
     parser.add_argument('--seed', type=int, default=42, help='of everything that is drawn (default: 42)')
     return parser
 

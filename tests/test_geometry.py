@@ -154,7 +154,7 @@ def test_variation_is_drawn_with_the_seed():
         return VaryHands(bend=10)(batch, split_idx=0)
     for one, other in zip(varied(), varied()): torch.testing.assert_close(one, other)
     assert VaryHands()(batch, split_idx=1)[0] is ALL
-    still, _, signs = VaryHands(0, 0, (0, 0, 0), 0, 0)(batch, split_idx=0)
+    still, _, signs = VaryHands(lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0)(batch, split_idx=0)
     torch.testing.assert_close(still, at_wrist(ALL))
     assert signs.tolist() == [*range(28)]
 

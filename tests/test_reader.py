@@ -79,7 +79,7 @@ def test_an_overconfident_half_is_calmed():
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    return Reader(SightNet('resnet18', pretrained=False).eval(), HandNet(32).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, 64, dict(arch='resnet18'))
+    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), HandNet(32).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, dict(arch='resnet18'))
 
 
 def test_kept_and_loaded(tmp_path, reader):
