@@ -6,10 +6,10 @@ Docs: https://asl-signs.github.io/asl_signs/parts/reader.html.md"""
 
 # %% auto #0
 __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'harder', 'harder_frames', 'pooled', 'fit_weights',
-           'Reader', 'calibrate', 'train_reader', 'save_reader', 'load_reader', 'arguments', 'main']
+           'Reader', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader', 'arguments', 'main']
 
 # %% ../nbs/parts/reader.ipynb #r0000003
-import argparse, json, sys
+import argparse, json, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -22,7 +22,7 @@ from .data import get_data
 from .distortions import blurred, compressed, darkened, elsewhere, moved
 from .files import DataError
 from .film import film_splitter, films
-from .geometry import HandNet, read_hands, train_hands, without_hand
+from .geometry import HandNet, judged, read_hands, train_hands, train_judge, without_hand
 from .hands import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
 from .pictures import PictureError, to_rgb
@@ -111,6 +111,7 @@ class Reader:
     no_hand:np.ndarray   # (29,) log-probabilities for when no hand is found
     weights:tuple=(1, 1) # of joints and of pixels
     alone:float=1        # weight of pixels where MediaPipe is not used
+    judge:tuple=None     # for K and V, as `train_judge` made it
     facts:dict=None      # what it was trained on, and how well it reads held-out film
 
     def joints(self,
@@ -119,7 +120,7 @@ class Reader:
               ) -> np.ndarray: # (n, 29) log-probabilities
         "What the joints alone say"
         told, _ = read_hands(self.geometry, hands, views)
-        return np.where(np.isnan(told), self.no_hand, told)
+        return judged(np.where(np.isnan(told), self.no_hand, told), hands, self.judge)
 
     def pixels(self,
                files,           # anything that `to_rgb` takes
@@ -135,7 +136,7 @@ class Reader:
             ) -> np.ndarray:   # (n, 29) probabilities
         "What both say together"
         if hands is None: return np.exp(pooled([self.pixels(files)], [self.alone]))
-        return np.exp(pooled([self.joints(hands, views), self.pixels(files, hands)], self.weights))
+        return np.exp(judged(pooled([self.joints(hands, views), self.pixels(files, hands)], self.weights), hands, self.judge))
 
     def report(self,
                files,            # pictures
@@ -157,7 +158,7 @@ def calibrate(reader:Reader, # its networks trained; changed in place
     reader.alone, = fit_weights([reader.pixels(files)], answers)
     return reader
 
-def train_reader(frames,                          # as `film_frames` finds them
+def train_reader(frames,              # as `film_frames` finds them
                  arch:str=LANDMARKER, # backbone for the pixels; or one of timm's names
                  size:int=None,       # pixels, side of what it sees; None: its recipe's
                  steps:int=2000,      # batches of 64 pictures that it learns from
@@ -167,16 +168,22 @@ def train_reader(frames,                          # as `film_frames` finds them
                 ) -> Reader:          # HandsError if MediaPipe or its weights are missing
     "A reader trained on all of the film but what is held out, calibrated on that"
     train, held_out = take_apart(frames)
-    found, coarse = look(frames), are_coarse(train)
+    found, coarse, started = look(frames), are_coarse(train), time.time()
     hands = found.of(train)
-    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed), without_hand(hands))
-    hard = harder_frames(held_out)
-    calibrate(reader, hard, look(hard))
-    measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
-    accuracies = {f'{name}, {how}': float(reader.report(hands.files, hands if how == 'with hands' else None).accuracy)
-                  for name, hands in measured.items() for how in ('with hands', 'without')}
-    reader.facts = dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), accuracies=accuracies)
+    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed),
+                    without_hand(hands), judge=train_judge(hands))
+    seconds, hard = round(time.time() - started), harder_frames(held_out)
+    calibrate(reader, hard, harder_hands := look(hard))
+    accuracies = accuracies_on({'held-out film': found.of(held_out), 'held-out film made harder': harder_hands}, reader)
+    reader.facts = dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies)
     return reader
+
+def accuracies_on(hands,        # name -> the hands in pictures whose signs are known
+                  reader:Reader # calibrated
+                 ) -> dict:     # description -> from 0 to 1, every picture counted
+    "How well pictures are read with their hands, and without"
+    return {f'{name}, {how}': float(reader.report(found.files, found if how == 'with hands' else None).accuracy)
+            for name, found in hands.items() for how in ('with hands', 'without')}
 
 # %% ../nbs/parts/reader.ipynb #r0000027
 def save_reader(reader:Reader, # trained
@@ -188,7 +195,7 @@ def save_reader(reader:Reader, # trained
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
         about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, hidden=reader.geometry.hidden,
-                     no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
+                     judge=reader.judge, no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
 
@@ -198,7 +205,7 @@ def load_reader(folder # as `save_reader` made it
     about = json.loads((Path(folder)/'reader.json').read_text())
     nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=HandNet(about['hidden']))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
-    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['facts'])
+    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']), about['facts'])
 
 # %% ../nbs/parts/reader.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line

@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from asl_signs.geometry import (DEL, PARENTS, HandNet, HandsDL, VaryHands, assembled, at_wrist, bent, bones, distances, features, joints_of,
-                                mirror, of_either_hand, palm_axes, read_hands, rotations, sign_loss, straightness, train_hands, with_lengths, without_hand)
+                                judged, mirror, nearer_middle, of_either_hand, palm_axes, read_hands, rotations, sign_loss, spread, may_spread, straightness, train_hands,
+                                train_judge, with_lengths, without_hand)
 from asl_signs.hands import Hands, film_hands, to_row
 from asl_signs.signs import SIGNS
 
@@ -165,3 +166,58 @@ def test_the_network_can_be_taken_to_other_places(tmp_path, net):
     again.load_state_dict(torch.load(tmp_path/'net.pth', weights_only=True))
     torch.testing.assert_close(again(ALL), net(ALL))
     assert math.isfinite(net(torch.zeros(1, 2, 21, 3)).sum().item()) # joints that all fall together
+
+
+def thumbs(nearer, sign, n=20):
+    "Hands whose thumb's tip is nearer to the middle finger than to the ring finger by about so many palms"
+    rng, rows = np.random.default_rng(len(sign)), np.zeros((n, 2, 128), np.float32)
+    world = np.random.default_rng(1).normal(0, .01, (21, 3))
+    world[[5, 9, 13, 17]] = [[.3, -.95, 0], [0, -1, 0], [-.3, -.95, 0], [-.6, -.8, 0]]
+    world[0], world[10], world[14] = 0, [0, -1.5, 0], [-1, -1.5, 0]
+    for row in rows:
+        there = (-.5 + nearer/2 + rng.normal(0, .05), -1.5, 0)
+        world[4] = there
+        row[:, 63:126] = world.flatten()*rng.uniform(.05, .1)
+    return Hands([Path(sign)/f'{sign}{i}.jpg' for i in range(n)], rows)
+
+
+def both_thumbs():
+    k, v = thumbs(.4, 'K'), thumbs(-.4, 'V')
+    return Hands(k.files + v.files, np.concatenate([k.numbers, v.numbers]))
+
+
+def test_the_thumb_is_judged_whatever_the_size_of_the_hand():
+    nearer = nearer_middle(both_thumbs())
+    assert nearer[:20].min() > .1 > -.1 > nearer[20:].max()
+
+
+def test_only_the_two_signs_change_and_their_sum_does_not():
+    hands, rng = both_thumbs(), np.random.default_rng(0)
+    told = rng.normal(size=(40, 29))
+    told -= np.logaddexp.reduce(told, 1, keepdims=True)
+    k, v = (SIGNS.index(sign) for sign in 'KV')
+    new = judged(told, hands, train_judge(hands))
+    others = [i for i in range(29) if i not in (k, v)]
+    np.testing.assert_array_equal(new[:, others], told[:, others])
+    np.testing.assert_allclose(np.logaddexp(new[:, k], new[:, v]), np.logaddexp(told[:, k], told[:, v]), atol=1e-6)
+    assert (new[:20, k] > new[:20, v]).all() and (new[20:, k] < new[20:, v]).all()
+
+
+def test_without_a_hand_or_a_judge_nothing_is_judged():
+    hands = both_thumbs()
+    judge = train_judge(hands)
+    hands.numbers[3] = np.nan
+    told = np.full((40, 29), -np.log(29))
+    np.testing.assert_array_equal(judged(told, hands, judge)[3], told[3])
+    assert judged(told, hands, None) is told
+    assert train_judge(thumbs(.4, 'K')) is None
+
+
+def test_a_mirrored_hand_spreads_as_its_original_does():
+    angles = torch.full((28, 5), .2)
+    torch.testing.assert_close(spread(mirror(ALL, torch.ones(28, dtype=torch.bool)), angles), mirror(spread(ALL, angles), torch.ones(28, dtype=torch.bool)), atol=1e-4, rtol=0)
+
+
+def test_only_some_signs_may_spread():
+    free = may_spread(torch.arange(29))
+    assert free[SIGNS.index('V')].tolist() == [0, 1, 1, 0, 0] and free[SIGNS.index('U')].sum() == 0

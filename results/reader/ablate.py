@@ -13,16 +13,19 @@ from fastai.vision.all import aug_transforms
 from asl_signs.augment import AroundHand, Blur, Coarsen, Erase, Jpeg, Noise, Relight, ReplaceBackground, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
-from asl_signs.geometry import VaryHands, read_hands, sign_loss, train_hands, without_hand
+from asl_signs.geometry import VaryHands, judged, read_hands, sign_loss, train_hands, train_judge, without_hand
 from asl_signs.hands import HandFinder, Hands, find_hands, rows_of
+from asl_signs.landmarker import LANDMARKER
 from asl_signs.pictures import to_rgb
-from asl_signs.reader import are_coarse, film_frames, harder_frames, take_apart
+from asl_signs.reader import are_coarse, film_frames, harder_frames, load_reader, take_apart
+from asl_signs.reshape import OtherHand
 from asl_signs.scores import score
-from asl_signs.sight import look, read_pictures, sight_loss, train_sight, whole_square
+from asl_signs.sight import look, read_pictures, sight_loss, sight_tfms, train_sight, whole_square
 from asl_signs.signs import sign_of
 
 FILE = Path(__file__).with_name('ablation.json')
-ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 1000, 1500
+ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 300, 1500
+READER = FILE.parent # the reader that was kept, for the last rows
 
 
 @dataclass(eq=False) # networks are kept by what they were trained on
@@ -50,47 +53,67 @@ def usual_without_mirror(): return PLAIN + aug_transforms(size=SIZE, do_flip=Fal
 def placed(): return [AroundHand(SIZE), *PLAIN]
 def lit(): return [AroundHand(SIZE), *PLAIN, Relight(), *LENS]
 def everything(): return hard_tfms(SIZE, draw_backgrounds(3000, SIZE))
+def other_hands(): return sight_tfms(ARCH)
+
+def same_hand():
+    "What MediaPipe's backbone is trained on, without hands that were bent into others"
+    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, OtherHand)]
+
+def bent_hands(): return sight_tfms(LANDMARKER)
 
 
 # How pictures are read: each takes a network, pictures, and how to find hands
 
 def whole(net, files, find):
     pictures = map(to_rgb, files)
-    return np.concatenate([look(net, [picture], [whole_square(picture)], SIZE)[0] for picture in pictures])
+    return np.concatenate([look(net, [picture], [whole_square(picture)])[0] for picture in pictures])
 
-def twice(net, files, find): return read_pictures(net, files, size=SIZE)
-def at_hand(net, files, find): return read_pictures(net, files, find(files), SIZE)
+def twice(net, files, find): return read_pictures(net, files)
+def at_hand(net, files, find): return read_pictures(net, files, find(files))
 
 
 @cache
-def pixel_network(data, tfms, loss):
-    "A network for pixels, and the seconds it took to train; three rows read with the same one"
+def pixel_network(data, tfms, loss, arch, lr):
+    "A network for pixels, and the seconds it took to train; some rows read with the same one"
     hands, started = find_hands(data.train), time.time()
-    net = train_sight(hands, are_coarse(data.train), ARCH, size=SIZE, steps=STEPS, tfms=tfms(), loss=loss)
+    net = train_sight(hands, are_coarse(data.train), arch, lr, steps=STEPS, tfms=tfms(), loss=loss)
     return net, time.time() - started
 
 
-def pixels(tfms, read=whole, loss=signs_only):
+def pixels(tfms, read=whole, loss=signs_only, arch=ARCH, lr=None):
     "A row about pixels"
     def measure(data):
-        net, seconds = pixel_network(data, tfms, loss)
+        net, seconds = pixel_network(data, tfms, loss, arch, lr)
         return seconds, partial(read, net)
     return measure
 
 
-def joints(views=None, **vary):
-    "A row about joints: which views are read, and how hands are varied in training"
+def mediapipe(tfms, read=whole, lr=None):
+    "A row about MediaPipe's backbone"
+    return pixels(tfms, read, sight_loss, LANDMARKER, lr)
+
+
+def joints(views=None, judge=False, **vary):
+    "A row about joints: which views are read, whether K and V are judged by the thumb, and how hands are varied in training"
     def measure(data):
         hands, started = find_hands(data.train), time.time()
         net, no_hand = train_hands(hands, are_coarse(data.train), HAND_STEPS, vary=VaryHands(**vary)), without_hand(hands)
         def read(files, find):
-            told, _ = read_hands(net, find(files), views)
-            return np.where(np.isnan(told), no_hand, told)
+            told, _ = read_hands(net, found := find(files), views)
+            return judged(np.where(np.isnan(told), no_hand, told), found, judge and train_judge(hands) or None)
         return time.time() - started, read
     return measure
 
 
-ROWS = { # name -> how it is measured; each of the first six adds something to the one before
+def kept(read):
+    "A row about the reader that was kept, trained longer than the others and on more frames"
+    def measure(data):
+        reader = load_reader(READER)
+        return reader.facts.get('seconds', 0), lambda files, find: np.log(read(reader, files, find) + 1e-12)
+    return measure
+
+
+ROWS = { # name -> how it is measured; each of the first seven adds something to the one before
     'pixels, nothing varied': pixels(nothing),
     "fastai's usual variations, mirroring included": pixels(usual),
     'the same without mirroring': pixels(usual_without_mirror),
@@ -98,14 +121,24 @@ ROWS = { # name -> how it is measured; each of the first six adds something to t
     'light, lens and file': pixels(lit),
     'skin and background': pixels(everything),
     'joints as a second task': pixels(everything, loss=sight_loss),
-    'looking twice': pixels(everything, twice, sight_loss),
-    'looking where MediaPipe finds the hand': pixels(everything, at_hand, sight_loss),
-    'joints, one view, nothing varied': joints([0], lengths=0, degrees=(0, 0, 0), shake=0, left=0),
+    'hands bent into others': pixels(other_hands, loss=sight_loss),
+    'looking twice': pixels(other_hands, twice, sight_loss),
+    "MediaPipe's backbone, all of it as fast": mediapipe(same_hand, lr=2e-3),
+    'the same, slowly': mediapipe(same_hand),
+    'the same, hands bent into others': mediapipe(bent_hands),
+    'the same, looking twice': mediapipe(bent_hands, twice),
+    'the same, where MediaPipe finds the hand': mediapipe(bent_hands, at_hand),
+    'joints, one view, nothing varied': joints([0], lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0),
     'joints, one view': joints([0]),
     'joints, two views': joints([0, 1]),
     'joints, four views': joints(),
+    'joints, four views, K and V told apart by the thumb': joints(judge=True),
     'joints, four views, fingers bent at random': joints(bend=10),
-    'joints, four views, turned by up to 30 degrees in the picture': joints(degrees=(15, 15, 30))}
+    'joints, four views, turned by up to 40 degrees in the picture': joints(degrees=(20, 40, 40)),
+    'the reader, whole picture': kept(lambda reader, files, find: reader.read(files)),
+    'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.joints(find(files)))),
+    'the reader, pixels at the hand': kept(lambda reader, files, find: np.exp(reader.pixels(files, find(files)))),
+    'the reader, both': kept(lambda reader, files, find: reader.read(files, find(files)))}
 
 
 def accuracies(read, data):
