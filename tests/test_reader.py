@@ -79,7 +79,7 @@ def test_an_overconfident_half_is_calmed():
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), HandNet(32).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, dict(arch='resnet18'))
+    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), HandNet(32).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, (3., -.2), dict(arch='resnet18'))
 
 
 def test_kept_and_loaded(tmp_path, reader):
@@ -89,6 +89,7 @@ def test_kept_and_loaded(tmp_path, reader):
     np.testing.assert_allclose(again.read([file], hands), reader.read([file], hands), atol=.01)
     np.testing.assert_allclose(again.read([file]), reader.read([file]), atol=.01)
     assert json.loads((tmp_path/'kept'/'reader.json').read_text())['signs'] == [*SIGNS]
+    assert again.judge == reader.judge
 
 
 def test_nothing_half_written_is_left(tmp_path, reader, monkeypatch):

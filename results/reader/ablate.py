@@ -25,7 +25,7 @@ from asl_signs.signs import sign_of
 
 FILE = Path(__file__).with_name('ablation.json')
 ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 300, 1500
-READER = FILE.parent # the reader that was kept, for the last rows
+READER = FILE.parent/'kept' # the reader that was trained by the command, for the last rows
 
 
 @dataclass(eq=False) # networks are kept by what they were trained on
