@@ -6,7 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/reader.html.md"""
 
 # %% auto #0
 __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'harder', 'harder_frames', 'pooled', 'fit_weights',
-           'Reader', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader', 'arguments', 'main']
+           'Reader', 'together', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader',
+           'arguments', 'main']
 
 # %% ../nbs/parts/reader.ipynb #r0000003
 import argparse, json, sys, time
@@ -148,14 +149,19 @@ class Reader:
         return score(self.read(files, hands), [*map(sign_of, files)], files, np.arange(len(files)) if scenes is None else scenes, title)
 
 # %% ../nbs/parts/reader.ipynb #r0000025
+def together(hands # several of `Hands`, each with as many views
+            ) -> Hands: # one
+    "The hands of several lists of pictures"
+    hands = [*hands]
+    return Hands([file for some in hands for file in some.files], np.concatenate([some.numbers for some in hands]))
+
 def calibrate(reader:Reader, # its networks trained; changed in place
-              files,         # pictures that they have not seen
-              hands:Hands    # of these pictures
+              hands:Hands    # of pictures that they have not seen
              ) -> Reader:    # the same
     "Find out how much either half counts"
-    answers = np.array([SIGNS.index(sign_of(file)) for file in files])
-    reader.weights = tuple(fit_weights([reader.joints(hands), reader.pixels(files, hands)], answers))
-    reader.alone, = fit_weights([reader.pixels(files)], answers)
+    answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
+    reader.weights = tuple(fit_weights([reader.joints(hands), reader.pixels(hands.files, hands)], answers))
+    reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
     return reader
 
 def train_reader(frames,              # as `film_frames` finds them
@@ -173,8 +179,9 @@ def train_reader(frames,              # as `film_frames` finds them
     reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed),
                     without_hand(hands), judge=train_judge(hands))
     seconds, hard = round(time.time() - started), harder_frames(held_out)
-    calibrate(reader, hard, harder_hands := look(hard))
-    accuracies = accuracies_on({'held-out film': found.of(held_out), 'held-out film made harder': harder_hands}, reader)
+    measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
+    calibrate(reader, together(measured.values()))
+    accuracies = accuracies_on(measured, reader)
     reader.facts = dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies)
     return reader
 
