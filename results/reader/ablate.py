@@ -30,14 +30,21 @@ READER = FILE.parent/'kept' # the reader that was trained by the command, for th
 
 @dataclass(eq=False) # networks are kept by what they were trained on
 class Sets:
-    "Frames to train on, and what is read: held-out film, the same made harder, the second test set"
+    "All frames, those to train on, and what is read: held-out film, the same made harder, the second test set"
+    frames:list
     train:list
     read:dict
 
+    @property
+    def hands(self):
+        "Of the frames to train on"
+        return find_hands(self.frames).of(self.train)
+
 
 def sets(film, second):
-    train, held_out = take_apart(film_frames([film]))
-    return Sets(train, {'held-out film': held_out, 'made harder': harder_frames(held_out), 'second test set': get_data(second, sets=['second_test']).second_test})
+    frames = film_frames([film])
+    train, held_out = take_apart(frames)
+    return Sets(frames, train, {'held-out film': held_out, 'made harder': harder_frames(held_out), 'second test set': get_data(second, sets=['second_test']).second_test})
 
 
 def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), sign, coarse)
@@ -75,7 +82,7 @@ def at_hand(net, files, find): return read_pictures(net, files, find(files))
 @cache
 def pixel_network(data, tfms, loss, arch, lr):
     "A network for pixels, and the seconds it took to train; some rows read with the same one"
-    hands, started = find_hands(data.train), time.time()
+    hands, started = data.hands, time.time()
     net = train_sight(hands, are_coarse(data.train), arch, lr, steps=STEPS, tfms=tfms(), loss=loss)
     return net, time.time() - started
 
@@ -96,7 +103,7 @@ def mediapipe(tfms, read=whole, lr=None):
 def joints(views=None, judge=False, **vary):
     "A row about joints: which views are read, whether K and V are judged by the thumb, and how hands are varied in training"
     def measure(data):
-        hands, started = find_hands(data.train), time.time()
+        hands, started = data.hands, time.time()
         net, no_hand = train_hands(hands, are_coarse(data.train), HAND_STEPS, vary=VaryHands(**vary)), without_hand(hands)
         def read(files, find):
             told, _ = read_hands(net, found := find(files), views)
