@@ -95,6 +95,7 @@ def film_splitter(valid_pct:float=.2, # share to keep for validation, within one
                  ):                   # a fastai splitter: frames -> (training, validation) positions
     "Keep whole stretches of film for validation, the same of every sign; FilmError if a side stays empty"
     def split(files):
+        "Which positions are trained on, and which are kept"
         usual = lengths_for(files)
         kept = lambda number: is_held_out(number, valid_pct, stretch or usual['stretch'])
         return _split(files, kept, usual['gap'] if gap is None else gap)

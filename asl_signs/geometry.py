@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/geometry.html.md"""
 
 # %% auto #0
 __all__ = ['PARENTS', 'SPREAD', 'DEL', 'LEFT', 'JUDGED', 'joints_of', 'at_wrist', 'palm_axes', 'bones', 'straightness',
-           'distances', 'features', 'assembled', 'with_lengths', 'bent', 'rotations', 'may_spread', 'spread',
+           'distances', 'features', 'assembled', 'with_lengths', 'about', 'bent', 'rotations', 'may_spread', 'spread',
            'VaryHands', 'mirror', 'sign_loss', 'HandNet', 'BalancedDL', 'HandsDL', 'train_hands', 'of_either_hand',
            'read_hands', 'without_hand', 'nearer_middle', 'train_judge', 'judged']
 
@@ -95,15 +95,20 @@ def with_lengths(joints:Tensor, # (n, 2, 21, 3)
     return assembled(joints[..., 0, :], bones(joints)*factors[:, None, :, None])
 
 # %% ../nbs/parts/geometry.ipynb #g0000047
+def about(axis:Tensor, # (…, 1, 3) of length 1
+          bones:Tensor, # (…, 20, 3)
+          angle:Tensor  # (…, 20, 1) in radians
+         ) -> Tensor:   # as `bones`
+    "Bones turned around an axis (Rodrigues' formula)"
+    along = (bones*axis).sum(-1, keepdim=True)*axis
+    return along + (bones - along)*angle.cos() + torch.linalg.cross(axis.expand_as(bones), bones)*angle.sin()
+
 def bent(joints:Tensor, # (n, 2, 21, 3)
          angles:Tensor  # (n, 5, 3) in radians, for each finger from the palm to the tip; above 0 closes the hand
         ) -> Tensor:    # as `joints`
     "Hands with their fingers bent further"
     angle = nn.functional.pad(angles.cumsum(2), (1, 0)).flatten(1)[:, None, :, None]
-    axis, bone = palm_axes(joints)[..., :1, :], bones(joints)
-    along = (bone*axis).sum(-1, keepdim=True)*axis
-    turned = along + (bone - along)*angle.cos() + torch.linalg.cross(axis.expand_as(bone), bone)*angle.sin()
-    return assembled(joints[..., 0, :], turned)
+    return assembled(joints[..., 0, :], about(palm_axes(joints)[..., :1, :], bones(joints), angle))
 
 # %% ../nbs/parts/geometry.ipynb #g0000052
 def rotations(angles:Tensor # (n, 3) in radians, around the axes to the right, down and away
@@ -130,12 +135,9 @@ def spread(joints:Tensor, # (n, 2, 21, 3)
            angles:Tensor  # (n, 5) in radians; above 0 away from the middle of the hand
           ) -> Tensor:    # as `joints`
     "Hands with their fingers further apart"
-    axis, bone = palm_axes(joints)[..., 2:, :], bones(joints)
-    outwards = torch.tensor([1, 1, -1, -1, -1.], device=joints.device) # the middle finger goes away from the first
+    outwards = torch.tensor([-1, -1, 1, 1, 1.], device=joints.device) # the middle finger goes away from the first
     angle = nn.functional.pad((angles*outwards)[..., None].expand(-1, -1, 3), (1, 0)).flatten(1)[:, None, :, None]
-    along = (bone*axis).sum(-1, keepdim=True)*axis
-    turned = along + (bone - along)*angle.cos() - torch.linalg.cross(axis.expand_as(bone), bone)*angle.sin()
-    return assembled(joints[..., 0, :], turned)
+    return assembled(joints[..., 0, :], about(palm_axes(joints)[..., 2:, :], bones(joints), angle))
 
 # %% ../nbs/parts/geometry.ipynb #g0000022
 class VaryHands(ItemTransform):

@@ -485,6 +485,7 @@ def drawn_hands(files # pictures of the drawn sample
     "Stands in for `find_hands` where there is no MediaPipe: every sign's drawn joints, in the middle of the frame"
     from asl_signs.drawing import View as Camera, pixel_joints
     def row(sign):
+        "The numbers of a drawn hand"
         if sign == 'nothing': return to_row(None, 1)
         joints = pixel_joints(sign, Camera(), 1)[:21]*(1, 1, -1)
         return to_row(Hand(joints, joints - joints.mean(0), False, 1.), 1)

@@ -131,6 +131,7 @@ def readme(nbs:Path   # the folder of notebooks
           ) -> dict:  # path below the project's folder -> bytes
     "README.md and its figures, made from index.ipynb"
     def link(address):
+        "Where a link of the front page leads from the project's folder"
         if re.match(r'\w+:|#', address): return address
         return address[3:] if address.startswith('../') else f'nbs/{address}'
     places = {'output_files_dir': 'nbs/images', 'unique_key': 'index'}

@@ -12,7 +12,7 @@ import math
 import torch
 from fastai.vision.all import ItemTransform, retain_type
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, normalize
+from torch.nn.functional import affine_grid, grid_sample, interpolate, normalize
 from .augment import Varying, dice, hand_box, is_points
 from .geometry import PARENTS, may_spread, rotations, spread, with_lengths
 from .signs import SIGNS
@@ -66,8 +66,7 @@ def grid(height:int, # points
          device=None # of torch
         ) -> Tensor: # (height, width, 2): x and y of each point
     "The middles of pixels, from -1 to 1"
-    down, across = ((2*torch.arange(count, device=device) + 1)/count - 1 for count in (height, width))
-    return torch.stack(torch.meshgrid(across, down, indexing='xy'), -1)
+    return affine_grid(torch.eye(2, 3, device=device)[None], (1, 1, height, width), align_corners=False)[0]
 
 def origins(old:Tensor,      # (n, 21, 2) joints, from -1 to 1
             new:Tensor,      # the same, moved

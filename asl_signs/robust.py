@@ -35,6 +35,7 @@ def emphasise(splitter,        # a fastai splitter: files -> (training, validati
              ):                # a fastai splitter
     "Repeat photographs on the training side until they are about this share of it"
     def split(files):
+        "Which positions are trained on, some of them several times, and which are kept"
         train, valid = map(list, splitter(files))
         photographs = [i for i in train if set_of(files[i]) == 'second_test']
         return train + photographs*(_times(len(train) - len(photographs), len(photographs), share) - 1), valid
