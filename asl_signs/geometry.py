@@ -7,8 +7,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/geometry.html.md"""
 # %% auto #0
 __all__ = ['PARENTS', 'SPREAD', 'DEL', 'LEFT', 'JUDGED', 'joints_of', 'at_wrist', 'palm_axes', 'bones', 'straightness',
            'distances', 'features', 'assembled', 'with_lengths', 'about', 'bent', 'rotations', 'may_spread', 'spread',
-           'VaryHands', 'mirror', 'sign_loss', 'HandNet', 'BalancedDL', 'HandsDL', 'train_hands', 'of_either_hand',
-           'read_hands', 'without_hand', 'nearer_middle', 'train_judge', 'judged']
+           'VaryHands', 'mirror', 'sign_loss', 'HandNet', 'BalancedDL', 'HandsDL', 'train_hands', 'Committee',
+           'train_committee', 'of_either_hand', 'read_hands', 'without_hand', 'nearer_middle', 'train_judge', 'judged']
 
 # %% ../nbs/parts/geometry.ipynb #g0000003
 import math
@@ -263,17 +263,40 @@ def train_hands(hands:Hands,        # as `find_hands` found them
                 lr:float=3e-3,      # learning rate
                 seed:int=42,        # of the first weights and of everything drawn
                 vary=None,          # transform of batches in training; None: `VaryHands()`
-                quiet:bool=False    # without a progress bar?
+                quiet:bool=False,   # without a progress bar?
+                hidden:int=512      # numbers between the layers
                ) -> HandNet:        # trained, and ready to be asked
     "A network that has learned the signs of these hands"
     set_seed(seed, reproducible=True)
     dls = DataLoaders(HandsDL(hands, coarse, 256*steps, shuffle=True, after_batch=[vary or VaryHands()]), HandsDL(hands, coarse))
-    learn = Learner(dls, HandNet(), loss_func=_loss, opt_func=partial(Adam, decouple_wd=True), wd=.02, cbs=AverageWeights(.995))
+    learn = Learner(dls, HandNet(hidden), loss_func=_loss, opt_func=partial(Adam, decouple_wd=True), wd=.02, cbs=AverageWeights(.995))
     if quiet: learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)])
     with learn.no_logging(): learn.fit_one_cycle(1, lr, pct_start=.2)
     return learn.model.eval().cpu()
 
 def _loss(logits, coarse, sign): return sign_loss(logits, sign, coarse)
+
+# %% ../nbs/parts/geometry.ipynb #g00000c1
+class Committee(nn.ModuleList):
+    "Several `HandNet`s of the same size, asked as if they were one"
+    @property
+    def hidden(self):
+        "Numbers between the layers of each"
+        return self[0].hidden
+
+    def forward(self, joints): # as for `HandNet`
+        "The mean of their log-probabilities, (n, 58)"
+        return torch.stack([log_softmax(net(joints), 1) for net in self]).mean(0)
+
+def train_committee(hands:Hands,     # as for `train_hands`
+                    coarse=None,     # likewise
+                    members:int=3,   # networks
+                    hidden:int=256,  # numbers between the layers of each
+                    seed:int=42,     # of the first; the others have the numbers that follow
+                    **kwargs         # steps, lr, vary and quiet, as for `train_hands`
+                   ) -> Committee:   # trained, and ready to be asked
+    "Networks that have learned the signs of these hands, each by itself"
+    return Committee([train_hands(hands, coarse, seed=seed + member, hidden=hidden, **kwargs) for member in range(members)]).eval()
 
 # %% ../nbs/parts/geometry.ipynb #g0000039
 LEFT = .1 # the share of left-handed people

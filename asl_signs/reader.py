@@ -23,7 +23,7 @@ from .data import get_data
 from .distortions import blurred, compressed, darkened, elsewhere, moved
 from .files import DataError
 from .film import film_splitter, films
-from .geometry import HandNet, judged, read_hands, train_hands, train_judge, without_hand
+from .geometry import Committee, HandNet, judged, read_hands, train_committee, train_judge, without_hand
 from .hands import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
 from .pictures import PictureError, to_rgb
@@ -108,7 +108,7 @@ def fit_weights(logs,   # as for `pooled`
 class Reader:
     "Reads signs in pictures, with the hand's joints and without"
     sight:SightNet       # for pixels
-    geometry:HandNet     # for joints
+    geometry:Committee   # for joints
     no_hand:np.ndarray   # (29,) log-probabilities for when no hand is found
     weights:tuple=(1, 1) # of joints and of pixels
     alone:float=1        # weight of pixels where MediaPipe is not used
@@ -176,7 +176,7 @@ def train_reader(frames,              # as `film_frames` finds them
     train, held_out = take_apart(frames)
     found, coarse, started = look(frames), are_coarse(train), time.time()
     hands = found.of(train)
-    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_hands(hands, coarse, steps=hand_steps, seed=seed),
+    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_committee(hands, coarse, steps=hand_steps, seed=seed),
                     without_hand(hands), judge=train_judge(hands))
     seconds, hard = round(time.time() - started), harder_frames(held_out)
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
@@ -201,7 +201,7 @@ def save_reader(reader:Reader, # trained
         part.mkdir()
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
-        about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, hidden=reader.geometry.hidden,
+        about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, members=len(reader.geometry), hidden=reader.geometry.hidden,
                      judge=reader.judge, no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
@@ -210,7 +210,7 @@ def load_reader(folder # as `save_reader` made it
                ) -> Reader: # ready to read
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
-    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=HandNet(about['hidden']))
+    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=Committee(HandNet(about['hidden']) for _ in range(about['members'])))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
     return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']), about['facts'])
 
