@@ -7,10 +7,9 @@ Docs: https://asl-signs.github.io/asl_signs/parts/hands.html.md"""
 # %% auto #0
 __all__ = ['FINGERS', 'NUMBERS', 'COLOURS', 'MODEL', 'MODEL_BYTES', 'MODEL_SHA256', 'VIEWS', 'SIDE', 'LIBRARIES', 'TOGETHER',
            'UNGUARDED', 'ENDED', 'Hand', 'to_row', 'from_row', 'film_hands', 'draw_hand', 'plot_hands', 'hand_square',
-           'widened', 'cut_square', 'crop_hand', 'palm_side', 'is_left', 'mirrored', 'wrong_with', 'HandsError',
-           'kept_model', 'by_hand', 'fetch_model', 'hand_model', 'View', 'fitted_size', 'fitted', 'prepare',
-           'from_view', 'load_landmarker', 'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands',
-           'drawn_hands']
+           'crop_hand', 'palm_side', 'is_left', 'mirrored', 'wrong_with', 'HandsError', 'kept_model', 'by_hand',
+           'fetch_model', 'hand_model', 'View', 'fitted_size', 'fitted', 'prepare', 'from_view', 'load_landmarker',
+           'HandFinder', 'Hands', 'hands_path', 'rows_of', 'find_block', 'find_hands', 'drawn_hands']
 
 # %% ../nbs/parts/hands.ipynb #h0000003
 import hashlib, json, os, shutil, signal, threading, weakref
@@ -27,6 +26,7 @@ from pathlib import Path
 from urllib.request import urlopen
 import numpy as np
 from PIL import Image, ImageFilter
+from .looks import cut_square, widened
 from .pictures import to_rgb
 from .signs import sign_of
 from .store import cache_dir, fingerprint, turn, whole
@@ -114,38 +114,14 @@ def hand_square(hand:Hand,        # where the hand is
     left, top, right, bottom = hand.box
     return (left + right)/2, (top + bottom)/2, max(1, factor*max(right - left, bottom - top))
 
-# %% ../nbs/parts/hands.ipynb #h0000022
-def widened(picture:Image.Image, # RGB
-            left:int,            # pixels to add on the left,
-            top:int,             # above,
-            right:int,           # on the right
-            bottom:int           # and below
-           ) -> Image.Image:     # the same one if nothing is to be added
-    "A picture with its edges repeated outwards"
-    if not (left or top or right or bottom): return picture
-    return Image.fromarray(np.pad(np.asarray(picture), ((top, bottom), (left, right), (0, 0)), mode='edge'))
-
 # %% ../nbs/parts/hands.ipynb #h0000024
-def cut_square(picture,         # anything that `to_rgb` takes
-               square:tuple,    # (x of the centre, y of the centre, side) in pixels of the picture
-               size:int         # pixels, side of the result
-              ) -> Image.Image: # RGB, (size, size)
-    "A square cut out of a picture; beyond the picture, its edges are repeated"
-    picture, (x, y, side) = to_rgb(picture), square
-    (width, height), (left, top, right, bottom) = picture.size, (x - side/2, y - side/2, x + side/2, y + side/2)
-    reach = 2*max(1, side/size) # how far from a new pixel's middle the old ones still count
-    before, above, after, below = (max(0, ceil(over + reach)) for over in (-left, -top, right - width, bottom - height))
-    picture = widened(picture, before, above, after, below)
-    box = left + before, top + above, right + before, bottom + above
-    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-
 def crop_hand(picture,         # anything that `to_rgb` takes
               hand:Hand,       # where the hand is in it
               size:int,        # pixels, side of the result
               factor:float=1.6 # as in `hand_square`
              ) -> Image.Image: # RGB, (size, size)
     "The square around a hand, cut out of its picture"
-    return cut_square(picture, hand_square(hand, factor), size)
+    return cut_square(to_rgb(picture), hand_square(hand, factor), size)
 
 # %% ../nbs/parts/hands.ipynb #h0000030
 def palm_side(joints         # (…, 21, 3): x to the right, y down, z away from the camera; in any unit

@@ -7,8 +7,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/sight.html.md"""
 # %% auto #0
 __all__ = ['CUT_TOGETHER', 'RECIPES', 'EPOCHS', 'cut_out', 'get_cutouts', 'points_of', 'SightDL', 'Recipe', 'recipe', 'backbone',
            'SightNet', 'sight_loss', 'sign_accuracy', 'Enlarge', 'sight_tfms', 'sight_learner', 'body_and_rest',
-           'between', 'fit_and_go_back', 'train_sight', 'whole_square', 'square_around', 'in_picture', 'look',
-           'look_twice', 'read_pictures']
+           'between', 'fit_and_go_back', 'train_sight']
 
 # %% ../nbs/parts/sight.ipynb #s0000003
 import os
@@ -28,9 +27,8 @@ from .backbones import local_weights, weights_or_advice
 from .cache import Pixels, grow, is_whole, pixels_path, small, write_rows
 from .distortions import matte
 from .geometry import BalancedDL, sign_loss
-from .hands import Hands, cut_square
+from .hands import Hands
 from .landmarker import LANDMARKER, LandmarkNet, landmark_net
-from .pictures import to_rgb
 from .reshape import OtherHand
 from .settings import Settings
 from .signs import SIGNS, sign_of
@@ -148,6 +146,15 @@ class SightNet(nn.Module):
         seen = self.body((pictures - self.mean)/self.std)
         return self.sign(seen), self.joints(seen).view(-1, 21, 2)
 
+    @torch.no_grad()
+    def see(self,
+            pictures:np.ndarray # uint8 (n, size, size, 3), RGB
+           ):                   # arrays: (n, 29) log-probabilities, (n, 21, 2) joints from -1 to 1
+        "What is in squares, for whoever does not use PyTorch"
+        device = next(self.parameters()).device
+        logits, joints = self(torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()/255)
+        return log_softmax(logits, 1).cpu().numpy(), joints.cpu().numpy()
+
 # %% ../nbs/parts/sight.ipynb #s0000021
 def sight_loss(told,    # what the network returned
                points,  # (n, 21, 2), nan where there is no hand; depth does not count
@@ -256,67 +263,3 @@ def train_sight(hands:Hands,  # as for `sight_learner`
     if back: fit_and_go_back(learn, lr, back, cbs)
     else: learn.fit_one_cycle(EPOCHS, lr, pct_start=.15, cbs=cbs)
     return learn.model.eval().cpu()
-
-# %% ../nbs/parts/sight.ipynb #s0000028
-def whole_square(picture:Image.Image, # RGB
-                 share:float=.95      # of the longer side: the film has a frame around it
-                ) -> tuple:           # (x of the centre, y of the centre, side) in pixels
-    "The square that is looked at first"
-    return picture.width/2, picture.height/2, share*max(picture.size)
-
-def square_around(joints:np.ndarray, # (21, 2) in pixels of the picture
-                  most:float,        # pixels, the longer side of the picture
-                  factor:float=1.6   # as in `hand_square`
-                 ) -> tuple:         # (x of the centre, y of the centre, side) in pixels
-    "The square around joints, at least a quarter of the picture's side and at most a fifth more than that"
-    low, high = joints.min(0), joints.max(0)
-    return *((low + high)/2).tolist(), float(np.clip(factor*(high - low).max(), .25*most, 1.2*most))
-
-def in_picture(joints:np.ndarray, # (21, 2) from -1 to 1 in a square
-               square:tuple       # (x of the centre, y of the centre, side) in pixels
-              ) -> np.ndarray:    # (21, 2) in pixels of the picture
-    "Where joints that were seen in a square are"
-    x, y, side = square
-    return (x, y) + joints*side/2
-
-@torch.no_grad()
-def look(net:SightNet, # trained
-         pictures,     # RGB, of PIL
-         squares       # one for each picture
-        ):             # arrays: (n, 29) log-probabilities, (n, 21, 2) joints from -1 to 1 in the squares
-    "What the network sees in squares of pictures"
-    seen = np.stack([np.asarray(cut_square(picture, square, net.size)) for picture, square in zip(pictures, squares)])
-    device = next(net.parameters()).device
-    logits, joints = net(torch.from_numpy(seen).to(device).permute(0, 3, 1, 2).float()/255)
-    return log_softmax(logits, 1).cpu().numpy(), joints.cpu().numpy()
-
-def look_twice(net:SightNet, # trained
-               pictures      # RGB, of PIL
-              ):             # arrays: (n, 29) log-probabilities; (n, 3) squares, in pixels, in which the hands are believed to be
-    "What the network reads in whole pictures, by itself"
-    squares = [whole_square(picture) for picture in pictures]
-    first, joints = look(net, pictures, squares)
-    for _ in range(2):
-        squares = [square_around(in_picture(points, square), max(picture.size)) for points, square, picture in zip(joints, squares, pictures)]
-        last, joints = look(net, pictures, squares)
-    both = first + last
-    return both - np.logaddexp.reduce(both, 1, keepdims=True), np.array(squares)
-
-# %% ../nbs/parts/sight.ipynb #s0000031
-def read_pictures(net:SightNet,     # trained
-                  files,            # anything that `to_rgb` takes
-                  hands:Hands=None, # of these pictures, in the same order; None: the network finds them by itself
-                  factor:float=1.6  # as in `hand_square`
-                 ) -> np.ndarray:   # (n, 29) log-probabilities; PictureError if a picture cannot be read
-    "Which signs the network sees in pictures"
-    from tqdm.auto import tqdm
-    told = np.zeros((len(files), len(SIGNS)), np.float32)
-    points = np.full((len(files), 21, 2), np.nan) if hands is None else hands.points
-    found = ~np.isnan(points[:, 0, 0])
-    for rows in tqdm([*chunked(range(len(files)), 64)], 'reading', leave=False):
-        pictures = {row: to_rgb(files[row]) for row in rows}
-        known, unknown = ([row for row in rows if found[row] == there] for there in (True, False))
-        squares = [square_around(points[row]*(most := max(pictures[row].size)), most, factor) for row in known]
-        if known: told[known] = look(net, [pictures[row] for row in known], squares)[0]
-        if unknown: told[unknown] = look_twice(net, [pictures[row] for row in unknown])[0]
-    return told

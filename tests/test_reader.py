@@ -9,7 +9,8 @@ from PIL import Image
 from asl_signs import reader as recipe
 from asl_signs.geometry import Committee, HandNet
 from asl_signs.hands import Hands, HandsError
-from asl_signs.reader import Reader, are_coarse, fit_weights, harder, harder_frames, load_reader, main, pooled, save_reader, spread, take_apart
+from asl_signs.opinions import Reader, pooled
+from asl_signs.reader import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
 from asl_signs.sight import SightNet
 from asl_signs.signs import SIGNS, number_of, sign_of
 

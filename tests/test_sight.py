@@ -9,8 +9,9 @@ from PIL import Image
 from torch import nn
 from asl_signs.augment import hard_tfms
 from asl_signs.hands import Hands
+from asl_signs.looks import in_picture, look, look_twice, read_pictures, square_around, whole_square
 from asl_signs.pictures import PictureError
-from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, in_picture, look, look_twice, points_of, read_pictures, sight_loss, square_around, whole_square
+from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
 from asl_signs.signs import SIGNS, number_of, sign_of
 from asl_signs.sample import get_sample
 
@@ -22,6 +23,8 @@ class Finger(nn.Module):
     def __init__(self):
         super().__init__()
         self.nothing, self.size = nn.Parameter(torch.zeros(1)), 96
+
+    see = SightNet.see
 
     def forward(self, pictures):
         red = (pictures[:, 0] - pictures[:, 1]).clamp(min=0) + 1e-9

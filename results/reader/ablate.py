@@ -13,14 +13,16 @@ from fastai.vision.all import aug_transforms
 from asl_signs.augment import AroundHand, Blur, Coarsen, Erase, Jpeg, Noise, Relight, ReplaceBackground, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
-from asl_signs.geometry import VaryHands, judged, read_hands, sign_loss, train_hands, train_judge, without_hand
+from asl_signs.geometry import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
 from asl_signs.hands import HandFinder, Hands, find_hands, rows_of
 from asl_signs.landmarker import LANDMARKER
+from asl_signs.looks import look, read_pictures, whole_square
+from asl_signs.opinions import judged, read_hands
 from asl_signs.pictures import to_rgb
 from asl_signs.reader import are_coarse, film_frames, harder_frames, load_reader, take_apart
 from asl_signs.reshape import OtherHand
 from asl_signs.scores import score
-from asl_signs.sight import look, read_pictures, sight_loss, sight_tfms, train_sight, whole_square
+from asl_signs.sight import sight_loss, sight_tfms, train_sight
 from asl_signs.signs import sign_of
 
 FILE = Path(__file__).with_name('ablation.json')
