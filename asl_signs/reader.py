@@ -24,7 +24,7 @@ from .film import film_splitter, films
 from .geometry import Committee, HandNet, train_committee, train_judge, without_hand
 from .hands import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
-from .opinions import Reader, pooled
+from .opinions import Reader, pooled, sure_enough
 from .pictures import PictureError, to_rgb
 from .scores import Report, score
 from .sight import SightNet, train_sight
@@ -115,10 +115,13 @@ def together(hands # several of `Hands`, each with as many views
 def calibrate(reader:Reader, # its networks trained; changed in place
               hands:Hands    # of pictures that they have not seen
              ) -> Reader:    # the same
-    "Find out how much either half counts"
+    "Find out how much either half counts, and how sure an answer has to be"
     answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
-    reader.weights = tuple(fit_weights([reader.joints(hands), reader.pixels(hands.files, hands)], answers))
+    joints, left = reader.joints(hands)
+    reader.weights = tuple(fit_weights([joints, reader.pixels(hands.files, hands, left)], answers))
     reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
+    signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
+    reader.sure = tuple(sure_enough(some, signs) for some in told)
     return reader
 
 def train_reader(frames,              # as `film_frames` finds them
@@ -159,7 +162,7 @@ def save_reader(reader:Reader, # trained
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
         about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, members=len(reader.geometry), hidden=reader.geometry.hidden,
-                     judge=reader.judge, no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
+                     judge=reader.judge, sure=reader.sure, no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
 
@@ -169,7 +172,8 @@ def load_reader(folder # as `save_reader` made it
     about = json.loads((Path(folder)/'reader.json').read_text())
     nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=Committee(HandNet(about['hidden']) for _ in range(about['members'])))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
-    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']), about['facts'])
+    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']),
+                  tuple(about['sure']), about['facts'])
 
 # %% ../nbs/parts/reader.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line

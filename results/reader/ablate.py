@@ -145,7 +145,7 @@ ROWS = { # name -> how it is measured; each of the first seven adds something to
     'joints, four views, fingers bent at random': joints(bend=10),
     'joints, four views, turned by up to 40 degrees in the picture': joints(degrees=(20, 40, 40)),
     'the reader, whole picture': kept(lambda reader, files, find: reader.read(files)),
-    'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.joints(find(files)))),
+    'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.joints(find(files))[0])),
     'the reader, pixels at the hand': kept(lambda reader, files, find: np.exp(reader.pixels(files, find(files)))),
     'the reader, both': kept(lambda reader, files, find: reader.read(files, find(files)))}
 
