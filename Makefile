@@ -7,7 +7,7 @@
 # One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST, RECIPE (see nbs/parts/settings.ipynb).
 # The folder: REPORT.
 #
-#   make reader FILM=...   train the reader on the film: folders with copies of grassknoted/asl-alphabet, separated by spaces
+#   make reader FILM=...   train the reader on the film, and export it: folders with copies of grassknoted/asl-alphabet, separated by spaces
 
 PYTHON ?= python3
 DATA   ?= sample
@@ -49,8 +49,9 @@ bench: .venv/installed
 
 # MediaPipe is an extra; its model is fetched once, unless ASL_SIGNS_HAND_MODEL says where it is.
 reader: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands,export]'
 	@$(BIN)/python -m asl_signs.reader $(FILM) --out $(or $(OUT),reader)
+	@$(BIN)/python -m asl_signs.export $(or $(OUT),reader) $(or $(OUT),reader)/bundle $(firstword $(FILM))
 
 install: .venv/installed
 

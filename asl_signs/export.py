@@ -7,10 +7,10 @@ Docs: https://asl-signs.github.io/asl_signs/parts/export.html.md"""
 # %% auto #0
 __all__ = ['OPSET', 'TOLERANCES', 'ExportError', 'graph_of', 'sight_graph', 'joints_graph', 'in_halves', 'in_bytes', 'Parity',
            'squares_of', 'parity', 'numbers_table', 'model_card', 'versions', 'description', 'networks_of',
-           'export_reader', 'check_parity']
+           'export_reader', 'check_parity', 'arguments', 'main']
 
 # %% ../nbs/parts/export.ipynb #e0000003
-import sys
+import argparse, sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +20,7 @@ from .bundle import load_bundle, read_bundle, sealed
 from .hands import film_hands
 from .looks import cut_square, whole_square
 from .opinions import Reader
-from .pictures import to_rgb
+from .pictures import PictureError, to_rgb
 from .signs import SIGNS
 from .store import whole
 
@@ -236,3 +236,31 @@ def check_parity(found:Parity, # what `parity` found
     if not worst <= allowed or found.answers: # nan is no agreement
         raise ExportError(f'The bundle in {precision} reads differently: by up to {worst:.3g} where {allowed:g} is allowed, with {found.answers} of {found.asked} answers changed. '
                           f'It was not kept. Export it in float32, or look at what the exporter said.')
+
+# %% ../nbs/parts/export.ipynb #e0000019
+def arguments() -> argparse.ArgumentParser: # of the command line
+    "What the command takes"
+    parser = argparse.ArgumentParser(prog='python -m asl_signs.export', description='Write a trained reader as a bundle, and make sure that both read the same.')
+    parser.add_argument('reader', help='the folder that python -m asl_signs.reader left')
+    parser.add_argument('bundle', help='the folder that is to appear')
+    parser.add_argument('pictures', help='a folder with pictures to compare on')
+    parser.add_argument('--precision', choices=TOLERANCES, default='float16', help='of the weights (default: float16)')
+    return parser
+
+def main(argv=None # arguments; None: those of the command line
+        ) -> int:  # exit status
+    "Export a reader, and say how far the bundle is from it"
+    from asl_signs.inference import pictures_in
+    from asl_signs.reader import load_reader
+    args = arguments().parse_args(argv)
+    try:
+        files = pictures_in(args.pictures)
+        found = export_reader(load_reader(args.reader), args.bundle, files[::max(1, len(files)//60)], args.precision)
+        print(f'The bundle is in {args.bundle}. On {found.asked} squares and hands it differs by at most {max(found.sight, found.joints):.1g} in log-probability; no answer changed.')
+        return 0
+    except (ExportError, PictureError, OSError, KeyError) as e: print(e, file=sys.stderr)
+    return 1
+
+# %% ../nbs/parts/export.ipynb #e000001a
+# A notebook is called __main__ too, but has no file.
+if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())

@@ -287,6 +287,10 @@ def _loss(logits, coarse, sign): return sign_loss(logits, sign, coarse)
 # %% ../nbs/parts/geometry.ipynb #g00000c1
 class Committee(nn.ModuleList):
     "Several `HandNet`s of the same size, asked as if they were one"
+    def __init__(self,
+                 nets # several `HandNet`s
+                ): super().__init__(nets)
+
     @property
     def hidden(self):
         "Numbers between the layers of each"

@@ -6,7 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/reader.html.md"""
 
 # %% auto #0
 __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'harder', 'harder_frames', 'fit_weights', 'report_on',
-           'together', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader', 'arguments', 'main']
+           'together', 'curve', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader', 'arguments',
+           'main']
 
 # %% ../nbs/parts/reader.ipynb #r0000003
 import argparse, json, sys, time
@@ -24,7 +25,7 @@ from .film import film_splitter, films
 from .geometry import Committee, HandNet, train_committee, train_judge, without_hand
 from .hands import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
-from .opinions import Reader, pooled, sure_enough
+from .opinions import Reader, answered, pooled, sure_enough
 from .pictures import PictureError, to_rgb
 from .scores import Report, score
 from .sight import SightNet, train_sight
@@ -112,6 +113,15 @@ def together(hands # several of `Hands`, each with as many views
     hands = [*hands]
     return Hands([file for some in hands for file in some.files], np.concatenate([some.numbers for some in hands]))
 
+def curve(told:np.ndarray, # (n, 29) probabilities
+          signs,           # the right ones
+          points:int=40    # how many, from the surest pictures to all
+         ) -> dict:        # three lists: the threshold, the share answered, the share of answers that are right
+    "What a threshold costs, and what it buys, to be drawn later"
+    curves = answered(told, signs)
+    places = np.linspace(0, len(signs) - 1, min(points, len(signs))).astype(int)
+    return {name: values[places].astype(float).round(4).tolist() for name, values in zip(('threshold', 'answered', 'right'), curves)}
+
 def calibrate(reader:Reader, # its networks trained; changed in place
               hands:Hands    # of pictures that they have not seen
              ) -> Reader:    # the same
@@ -122,6 +132,7 @@ def calibrate(reader:Reader, # its networks trained; changed in place
     reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
     reader.sure = tuple(sure_enough(some, signs) for some in told)
+    reader.facts = dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
     return reader
 
 def train_reader(frames,              # as `film_frames` finds them
@@ -142,7 +153,7 @@ def train_reader(frames,              # as `film_frames` finds them
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
     calibrate(reader, together(measured.values()))
     accuracies = accuracies_on(measured, reader)
-    reader.facts = dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies)
+    reader.facts |= dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies)
     return reader
 
 def accuracies_on(hands,        # name -> the hands in pictures whose signs are known

@@ -12,14 +12,13 @@ import hashlib, json, os, sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 # %% ../nbs/parts/store.ipynb #cb510377
 def cache_dir() -> Path: # a folder; it need not exist yet
     "Where what can be made again is kept: `ASL_SIGNS_CACHE`, or the system's place for caches"
-    usual = user_cache_path('asl_signs', appauthor=False)
-    return Path(os.environ.get('ASL_SIGNS_CACHE') or usual).expanduser()
+    if named := os.environ.get('ASL_SIGNS_CACHE'): return Path(named).expanduser()
+    from platformdirs import user_cache_path # not above: who only reads pictures need not have it
+    return user_cache_path('asl_signs', appauthor=False)
 
 # %% ../nbs/parts/store.ipynb #43509c7a
 def out_dir() -> Path: # a folder; it need not exist yet
@@ -45,6 +44,7 @@ def turn(path:str|Path,   # what is to be made by one process at a time
          patience:float=2 # seconds to wait before saying so
         ):                # a context manager
     "Wait until no other process is at work on `path`, and keep others waiting meanwhile"
+    from filelock import FileLock, Timeout # as above
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f'.{path.name}.lock'))

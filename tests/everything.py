@@ -31,7 +31,7 @@ def notebooks(env):
 
 def tests(env, report):
     "How many tests passed and failed"
-    status, _ = shown([sys.executable, '-m', 'pytest', '-q', '-rs', '--durations=5', f'--junitxml={report}', 'tests'], env)
+    status, _ = shown([sys.executable, '-m', 'pytest', '-q', '-rs', '-n', '2', '--dist', 'loadfile', '--durations=8', f'--junitxml={report}', 'tests'], env)
     if not report.exists(): return 0, 1
     suite = ET.parse(report).getroot().find('testsuite')
     count, failures, errors, skipped = (int(suite.get(name)) for name in ('tests', 'failures', 'errors', 'skipped'))

@@ -12,7 +12,7 @@ from asl_signs.sample import draw_sample
 from asl_signs.signs import SIGNS, number_of
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSONS = '00_data', '01_training', '02_evaluation', '03_robust'
+LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_inference', '05_app'
 
 
 def command(*arguments): return [sys.executable, '-m', 'asl_signs.lessons', 'run', *map(str, arguments)]

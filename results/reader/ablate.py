@@ -1,15 +1,16 @@
-"""What each idea of the reader is worth: `python results/reader/ablate.py FILM SECOND [ROW ...]`
+"""What each idea of the reader is worth: `python results/reader/ablate.py FILM[:FILM ...] SECOND [ROW ...]`
 
-FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test. Each row is trained on the film
-without the stretch that the lessons hold out, and writes its numbers into ablation.json beside this file: the accuracy on the held-out film as
+FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test; several copies of the film are separated as in PATH. Each row is trained on
+the same frames as the reader, without the stretch that the lessons hold out (that of the first copy is what is read), and writes its numbers into ablation.json beside this file: the accuracy on the held-out film as
 it is and made harder, that on the second test set with its interval, the seconds it took to train, and the milliseconds to read a
 picture. Every row is a look at the second test set: count it in results/README.md. Nothing is chosen by it."""
-import json, sys, time
+import json, os, sys, time
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 import numpy as np
-from fastai.vision.all import aug_transforms
+import torch
+from fastai.vision.all import Callback, aug_transforms
 from asl_signs.augment import AroundHand, Blur, Coarsen, Erase, Jpeg, Noise, Relight, ReplaceBackground, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
@@ -44,9 +45,9 @@ class Sets:
 
 
 def sets(film, second):
-    frames = film_frames([film])
-    train, held_out = take_apart(frames)
-    return Sets(frames, train, {'held-out film': held_out, 'made harder': harder_frames(held_out), 'second test set': get_data(second, sets=['second_test']).second_test})
+    copies = film.split(os.pathsep)
+    frames, held_out = film_frames(copies), take_apart(film_frames(copies[:1]))[1]
+    return Sets(frames, take_apart(frames)[0], {'held-out film': held_out, 'made harder': harder_frames(held_out), 'second test set': get_data(second, sets=['second_test']).second_test})
 
 
 def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), sign, coarse)
@@ -81,32 +82,47 @@ def twice(net, files, find): return read_pictures(net, files)
 def at_hand(net, files, find): return read_pictures(net, files, find(files))
 
 
+class MixUp(Callback):
+    "Pictures laid over each other in pairs, and their losses likewise (Zhang et al. 2018, arXiv:1710.09412)"
+    run_valid = False
+    def before_batch(self):
+        "Lay each picture over another one"
+        self.share, self.order = float(np.random.default_rng().beta(.4, .4)), torch.randperm(len(self.x))
+        self.learn.xb = (torch.lerp(self.x[self.order], self.x, self.share),)
+
+    def after_loss(self):
+        "What the other picture shows is right as well"
+        other = self.learn.loss_func(self.pred, *(answer[self.order] for answer in self.yb))
+        self.learn.loss_grad = torch.lerp(other, self.learn.loss_grad, self.share)
+
+
 @cache
-def pixel_network(data, tfms, loss, arch, lr):
+def pixel_network(data, tfms, loss, arch, lr, back, mixed):
     "A network for pixels, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    net = train_sight(hands, are_coarse(data.train), arch, lr, steps=STEPS, tfms=tfms(), loss=loss)
+    net = train_sight(hands, are_coarse(data.train), arch, lr, 42, *[MixUp()][:mixed], back=back, steps=STEPS, tfms=tfms(), loss=loss)
     return net, time.time() - started
 
 
-def pixels(tfms, read=whole, loss=signs_only, arch=ARCH, lr=None):
+def pixels(tfms, read=whole, loss=signs_only, arch=ARCH, lr=None, back=0, mixed=False):
     "A row about pixels"
     def measure(data):
-        net, seconds = pixel_network(data, tfms, loss, arch, lr)
+        net, seconds = pixel_network(data, tfms, loss, arch, lr, back, mixed)
         return seconds, partial(read, net)
     return measure
 
 
-def mediapipe(tfms, read=whole, lr=None):
+def mediapipe(tfms, read=whole, lr=None, back=0):
     "A row about MediaPipe's backbone"
-    return pixels(tfms, read, sight_loss, LANDMARKER, lr)
+    return pixels(tfms, read, sight_loss, LANDMARKER, lr, back)
 
 
-def joints(views=None, judge=False, **vary):
-    "A row about joints: which views are read, whether K and V are judged by the thumb, and how hands are varied in training"
+def joints(views=None, judge=False, committee=False, **vary):
+    "A row about joints: which views are read, whether K and V are judged by the thumb, whether three networks are asked, and how hands are varied in training"
     def measure(data):
         hands, started = data.hands, time.time()
-        net, no_hand = train_hands(hands, are_coarse(data.train), HAND_STEPS, vary=VaryHands(**vary)), without_hand(hands)
+        train, no_hand = train_committee if committee else train_hands, without_hand(hands)
+        net = train(hands, are_coarse(data.train), steps=HAND_STEPS, vary=VaryHands(**vary))
         def read(files, find):
             told, _ = read_hands(net, found := find(files), views)
             return judged(np.where(np.isnan(told), no_hand, told), found, judge and train_judge(hands) or None)
@@ -122,26 +138,29 @@ def kept(read):
     return measure
 
 
-ROWS = { # name -> how it is measured; each of the first seven adds something to the one before
+ROWS = { # name -> how it is measured; those about pixels add something to the one before, but for mixup, which was left out again
     'pixels, nothing varied': pixels(nothing),
     "fastai's usual variations, mirroring included": pixels(usual),
     'the same without mirroring': pixels(usual_without_mirror),
     'place, size and tilt of the hand': pixels(placed),
     'light, lens and file': pixels(lit),
     'skin and background': pixels(everything),
+    'pictures mixed in pairs (mixup)': pixels(everything, mixed=True),
     'joints as a second task': pixels(everything, loss=sight_loss),
     'hands bent into others': pixels(other_hands, loss=sight_loss),
     'looking twice': pixels(other_hands, twice, sight_loss),
     "MediaPipe's backbone, all of it as fast": mediapipe(same_hand, lr=2e-3),
     'the same, slowly': mediapipe(same_hand),
     'the same, hands bent into others': mediapipe(bent_hands),
-    'the same, looking twice': mediapipe(bent_hands, twice),
-    'the same, where MediaPipe finds the hand': mediapipe(bent_hands, at_hand),
+    'the same, half of the way back': mediapipe(bent_hands, back=.5),
+    'the same, looking twice': mediapipe(bent_hands, twice, back=.5),
+    'the same, where MediaPipe finds the hand': mediapipe(bent_hands, at_hand, back=.5),
     'joints, one view, nothing varied': joints([0], lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0),
     'joints, one view': joints([0]),
     'joints, two views': joints([0, 1]),
     'joints, four views': joints(),
     'joints, four views, K and V told apart by the thumb': joints(judge=True),
+    'the same, by a committee of three': joints(judge=True, committee=True),
     'joints, four views, fingers bent at random': joints(bend=10),
     'joints, four views, turned by up to 40 degrees in the picture': joints(degrees=(20, 40, 40)),
     'the reader, whole picture': kept(lambda reader, files, find: reader.read(files)),
@@ -173,8 +192,8 @@ def milliseconds(read, files):
 def measure(name, data):
     seconds, read = ROWS[name](data)
     row = dict(accuracies=accuracies(read, data), seconds=round(seconds), ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
-    rows = json.loads(FILE.read_text()) if FILE.exists() else {}
-    FILE.write_text(json.dumps(rows | {name: row}, indent=1)+'\n')
+    rows = (json.loads(FILE.read_text()) if FILE.exists() else {}) | {name: row}
+    FILE.write_text(json.dumps({known: rows[known] for known in ROWS if known in rows}, indent=1)+'\n')
     print(name, {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
 
 

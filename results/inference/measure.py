@@ -1,0 +1,50 @@
+"""What a bundle reads of held-out film, by how it reads and how its numbers are kept: `python results/inference/measure.py FILM ...`
+
+FILM are folders with (part of) grassknoted/asl-alphabet, those that the reader was trained on. The frames are those that were held out, as they are and made harder.
+Nothing here looks at the second test set. The numbers go to precision.json beside this file."""
+import json, sys, tempfile, time
+from pathlib import Path
+import numpy as np
+from asl_signs.export import export_reader
+from asl_signs.inference import SignReader
+from asl_signs.reader import film_frames, harder_frames, load_reader, take_apart
+from asl_signs.signs import sign_of
+
+FILE, KEPT = Path(__file__).with_name('precision.json'), Path(__file__).parent.parent/'reader'/'kept'
+
+
+def accuracy(reader, files):
+    "The share that is read right, with every picture counted"
+    return float(np.mean([one.best == sign_of(file) for one, file in zip(reader.read_many(files), files)]))
+
+
+def read_by(folder, sets, **how):
+    "Accuracies of a bundle, and milliseconds for a picture alone"
+    reader, few = SignReader(folder, **how), next(iter(sets.values()))[:60]
+    found = {name: accuracy(reader, files) for name, files in sets.items()}
+    started = time.perf_counter()
+    for file in few: reader.read(file)
+    return found | dict(ms=1e3*(time.perf_counter() - started)/len(few))
+
+
+def measure(films):
+    "A row for each precision and way to read"
+    held_out = take_apart(film_frames(films))[1]
+    sets, found = {'held-out film': held_out[::4], 'made harder': harder_frames(held_out)[::4]}, {}
+    train = take_apart(film_frames(films))[0]
+    with tempfile.TemporaryDirectory() as temp:
+        for precision in ('float32', 'float16', 'int8'):
+            folder = Path(temp)/precision
+            try: parity = export_reader(load_reader(KEPT), folder, train[::97], precision)
+            except Exception as e:
+                found[precision] = dict(refused=str(e))
+                continue
+            size = sum(file.stat().st_size for file in folder.iterdir())/1e6
+            found[precision] = dict(megabytes=size, parity=parity.sight) | read_by(folder, sets, hands=False)
+        for views in (1, 4): found[f'float16, hands, views={views}'] = read_by(Path(temp)/'float16', sets, hands=True, views=views)
+    return dict(pictures={name: len(files) for name, files in sets.items()}, date=time.strftime('%Y-%m-%d'), rows=found)
+
+
+if __name__ == '__main__':
+    FILE.write_text(json.dumps(measure(sys.argv[1:]), indent=1)+'\n')
+    print(FILE.read_text())

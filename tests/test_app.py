@@ -1,0 +1,430 @@
+"The app: what its handlers do with anything a browser may send, and the page itself in a real browser"
+import io, json, os, re, shutil, subprocess, sys, threading, time
+from base64 import b64encode
+from copy import deepcopy
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, launch, load_gradio, read_upload, stream_reader
+from asl_signs.drawing import portrait
+from asl_signs.hands import HandsError
+from asl_signs.inference import SignReader
+from asl_signs.pictures import MOST_PIXELS, to_rgb
+from asl_signs.sample import film
+from asl_signs.signs import SIGNS
+from asl_signs.webpage import CAMERA_HELP, EMPTY, GOES, STAYS
+
+pytestmark = pytest.mark.filterwarnings('ignore::Warning:gradio')  # its own use of pandas
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOTS = os.environ.get('ASL_SIGNS_SCREENSHOTS')  # a folder, to look at the pages that the tests saw
+
+
+# A reader that knows every sign from a few frames of the drawn film
+
+@cache
+def frames(sign):
+    "A second and a half of the drawn film of a sign, ten frames a second"
+    return [*islice(film(sign, 150, 96, np.random.default_rng([8, SIGNS.index(sign)])), 15)]
+
+
+def small(picture):
+    return np.float32(ImageOps.fit(to_rgb(picture), (24, 24)).convert('L')).ravel()
+
+
+class LookUp:
+    "Says which of a few frames of each sign a picture resembles most, whatever a camera's compression did to it"
+    def __init__(self, seconds=0):
+        self.seconds, self.signs = seconds, np.repeat(SIGNS, 3)
+        self.known = np.stack([small(frame) for sign in SIGNS for frame in frames(sign)[::5]])
+
+    def read(self, picture, colours='RGB'):
+        time.sleep(self.seconds)
+        far = abs(self.known - small(picture)).mean(axis=1)
+        nearest = sorted({sign: far[self.signs == sign].min() for sign in SIGNS}.items(), key=lambda one: one[1])
+        likely = np.exp([-(distance - nearest[0][1]) for _, distance in nearest])
+        top = [(sign, float(p)) for (sign, _), p in zip(nearest[:3], likely/likely.sum())]
+        (best, sure), (width, height) = top[0], picture.size
+        box = None if best == 'nothing' else (.3*width, .1*height, .7*width, .95*height)
+        return SimpleNamespace(sign=best, best=best, confidence=sure, top=top, box=box, ms=1.)
+
+
+@pytest.fixture(scope='module')
+def reader(): return LookUp()
+
+
+def encoded(image, format='JPEG', **how):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **how)
+    return buffer.getvalue()
+
+
+def data_url(raw): return 'data:image/jpeg;base64,' + b64encode(raw).decode()
+
+
+def spell(visitor, word, at=0.):
+    "Show the film of a word"
+    for sign in word:
+        for frame in frames(sign): visitor.see(data_url(encoded(frame)), at := at + .1)
+    return at
+
+
+# What handlers do
+
+def test_a_stream_is_spelt(reader):
+    visitor = Visitor(reader)
+    spell(visitor, ['H', 'I', 'space', 'Y'])
+    assert visitor.speller.text == 'HI Y'
+    spell(visitor, ['del', 'nothing', 'del'], at=7.)
+    assert visitor.speller.text == 'HI'
+    assert visitor.speller.text == 'HI'
+    assert visitor.undo() == Screen(text='HI ', said='The last change is taken back.')
+    assert visitor.clear() == Screen(text='', said='The text is cleared. Undo brings it back.')
+    assert visitor.undo().text == 'HI '
+    assert Visitor(reader).undo() == Screen(text='', said='There is nothing to take back.')
+
+
+def test_only_what_changes_is_sent(reader):
+    visitor, seen = Visitor(reader), []
+    for number, frame in enumerate(frames('H')): seen.append(visitor.see(data_url(encoded(frame)), number/10))
+    assert all(re.search(f'data-frame="{number}"', screen.panel) for number, screen in enumerate(seen, 1))
+    assert [screen.text for screen in seen if screen.text is not None] == ['H']
+    assert [screen.said for screen in seen if screen.said is not None] == ['H is written.']
+    assert max(len(screen.panel) for screen in seen) < 1000
+
+
+def test_visitors_share_the_reader_and_nothing_else(reader):
+    first = Visitor(reader)
+    second = deepcopy(first)
+    at = spell(first, 'H')
+    spell(second, 'I', at)
+    assert (first.speller.text, second.speller.text) == ('H', 'I') and first.reader is second.reader
+    second.clear()
+    assert first.speller.text == 'H'
+
+
+def test_frames_that_come_while_one_is_read_are_dropped():
+    visitor, frame = Visitor(LookUp(seconds=.2)), data_url(encoded(frames('H')[0]))
+    screens = []
+    threads = [threading.Thread(target=lambda: screens.append(visitor.see(frame, 1.))) for _ in range(8)]
+    started = time.monotonic()
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert time.monotonic() - started < 8*.2
+    assert sum(screen.panel is not None for screen in screens) < 4 and Screen() in screens
+
+
+def test_a_key_is_not_lost_while_a_frame_is_read():
+    visitor = Visitor(LookUp(seconds=.2))
+    threading.Thread(target=visitor.see, args=(data_url(encoded(frames('H')[0])), 1.)).start()
+    time.sleep(.05)
+    assert visitor.turn.locked() and visitor.clear().text == '' and not visitor.turn.locked()
+
+
+JPEG = encoded(portrait('H'))
+SENT = { # what a browser may send -> it, and words of the sentence it gets
+    'nothing': (None, 'no picture'),
+    'no words': ('', 'no picture'),
+    'a path of the server': ('/etc/passwd', 'no picture'),
+    'an address': ('http://127.0.0.1:1/H.jpg', 'no picture'),
+    'text': ('data:text/plain;base64,SGk=', 'no picture'),
+    'no base64': ('data:image/jpeg;base64,%%%%', 'broken'),
+    'half of a JPEG': (data_url(JPEG[:len(JPEG)//2]), 'This picture'),
+    'no bytes': ('data:image/jpeg;base64,', 'This picture'),
+    'noise': (data_url(bytes(range(256))), 'This picture'),
+    'PostScript': (data_url(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n'), 'PostScript'),
+    'more bytes than any photograph': ('data:image/jpeg;base64,' + 'A'*(MOST_BYTES*4//3 + 4), 'more than 20 MB'),
+    'more pixels than any camera has': (data_url(encoded(Image.new('1', (9000, 9000)), 'PNG')), f'{MOST_PIXELS:,}'),
+}
+
+
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+@pytest.mark.parametrize('url, words', SENT.values(), ids=SENT)
+def test_a_frame_that_is_none_is_a_sentence(url, words, reader):
+    visitor, good = Visitor(reader), data_url(JPEG)
+    screen = visitor.see(url, 1.)
+    assert words in screen.said and screen.said.endswith('.') and '\n' not in screen.said
+    assert screen.panel is None and not visitor.turn.locked()
+    assert visitor.see(good, 1.1).said == '' and visitor.see(good, 1.2).said is None  # the sentence goes, once
+
+
+def test_an_upload_is_read(reader, tmp_path):
+    for sign in ('H', 'del', 'space', 'nothing'):
+        frames(sign)[0].save(file := tmp_path/'mine.png')
+        screen = read_upload(reader, file)
+        assert screen.said.endswith('.') and screen.text is None
+        assert {'H': 'shows H', 'del': 'shows delete', 'space': 'shows space', 'nothing': 'no hand'}[sign] in screen.said
+        assert 'data-box' not in screen.panel  # there is no video to lay it over
+    assert screen.picture.size == (96, 96)
+
+
+def test_what_a_reader_is_not_sure_of(tmp_path):
+    unsure = SimpleNamespace(read=lambda picture: SimpleNamespace(sign=None, best='A', confidence=.4, top=[('A', .4), ('S', .3), ('T', .2)], box=None, ms=1))
+    frames('A')[0].save(tmp_path/'mine.png')
+    screen = read_upload(unsure, tmp_path/'mine.png')
+    assert 'hard to read' in screen.said and '40%' in screen.said and '>A?<' in screen.panel
+    visitor = Visitor(unsure)
+    for at in range(9): visitor.see(data_url(JPEG), float(at))
+    assert visitor.speller.text == ''
+
+
+def test_a_broken_upload_is_a_sentence_without_the_servers_paths(reader, tmp_path):
+    (tmp_path/'mine.jpg').write_bytes(JPEG[:300])
+    screen = read_upload(reader, tmp_path/'mine.jpg')
+    assert screen.panel == EMPTY and screen.said.startswith('This picture') and str(tmp_path) not in screen.said
+    assert read_upload(reader, None) == Screen(panel=EMPTY, said='')
+
+
+def test_the_lesson_shows_the_app():
+    "Some tools forget pictures that are attached to a cell"
+    for cell in json.loads((ROOT/'nbs'/'05_app.ipynb').read_text(encoding='utf-8'))['cells']:
+        assert {*re.findall(r'attachment:([\w.]+)', ''.join(cell['source']))} == {*cell.get('attachments', ())}
+
+
+# Without gradio, torch and fastai
+
+def test_without_gradio_there_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'gradio', None)
+    for start in (load_gradio, lambda: build_app(object()), lambda: launch(reader=object())):
+        with pytest.raises(AppError, match=r"^gradio is missing: pip install 'asl_signs\[app\]'$"): start()
+
+
+def test_what_is_missing_is_said_before_the_page_is_there(monkeypatch):
+    def missing(self): raise HandsError('MediaPipe is not installed.')
+    monkeypatch.setattr(SignReader, '__init__', lambda self, *args, **kwargs: None)
+    monkeypatch.setattr(SignReader, 'finds_hands', missing)
+    with pytest.raises(HandsError, match='not installed'): stream_reader()
+
+
+def test_importing_the_app_loads_neither_gradio_nor_torch_nor_fastai():
+    script = "import sys, asl_signs.app; sys.exit(' '.join({'gradio', 'torch', 'fastai', 'mediapipe'} & {*sys.modules}) or 0)"
+    subprocess.run([sys.executable, '-c', script], check=True)
+
+
+# Gradio, without a browser
+
+@pytest.fixture(scope='module')
+def served(reader):
+    "The app, started on this machine"
+    pytest.importorskip('gradio', reason="gradio is missing: pip install 'asl_signs[app]'")
+    app = launch(reader=reader, block=False)
+    yield app
+    app.close()
+
+
+def test_it_listens_on_loopback_and_reports_nothing(served):
+    assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', served.local_url) and served.share_url is None
+    assert not served.analytics_enabled and not getattr(served, 'run_history', False)  # which older versions do not have
+    assert served.max_file_size == MOST_BYTES
+
+
+@pytest.mark.parametrize('local, said, unsaid', [(True, STAYS, GOES), (False, GOES, STAYS)], ids=['loopback', 'elsewhere'])
+def test_the_page_says_where_pictures_go(local, said, unsaid, served, reader):
+    page = json.dumps(build_app(reader, local).get_config_file(), default=str)
+    assert said in page and unsaid not in page
+
+
+def test_a_port_that_is_taken_is_a_sentence(served, reader):
+    with pytest.raises(AppError, match=f'port {served.server_port}.*choose another'): launch(reader=reader, port=served.server_port, block=False)
+
+
+# In a browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
+def write_y4m(file, pictures, rate):
+    "A film as Chromium's stand-in for a camera plays it, over and over: brightness of every pixel, colours of every fourth"
+    width, height = pictures[0].size
+    with open(file, 'wb') as out:
+        out.write(f'YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n'.encode())
+        for picture in pictures:
+            y, cb, cr = (np.asarray(channel) for channel in picture.convert('YCbCr').split())
+            out.write(b'FRAME\n' + y.tobytes() + cb[::2, ::2].tobytes() + cr[::2, ::2].tobytes())
+
+
+def on_stage(picture):
+    "A square picture as a camera's frame"
+    stage = Image.new('RGB', (320, 240), picture.getpixel((48, 5)))
+    stage.paste(picture.resize((240, 240)), (40, 0))
+    return stage
+
+
+@pytest.fixture(scope='module')
+def camera(tmp_path_factory):
+    "Arguments for a Chromium whose camera shows H, I, and then no hand for a while, over and over"
+    shown = [*frames('nothing'), *frames('H'), *frames('I'), *frames('nothing')*2]
+    write_y4m(file := tmp_path_factory.mktemp('film')/'HI.y4m', [*map(on_stage, shown)], 10)
+    return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', f'--use-file-for-fake-video-capture={file}']
+
+
+@pytest.fixture(scope='module')
+def browsers():
+    "Chromium, started with arguments"
+    if not CHROMIUM: pytest.skip('chromium is missing: apt-get install chromium')
+    drivers = pytest.importorskip('playwright.sync_api', reason='playwright is missing: pip install playwright')
+    with drivers.sync_playwright() as playwright:
+        yield lambda *args: playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', *args])
+
+
+@pytest.fixture(scope='module')
+def browser(browsers, camera):
+    started = browsers(*camera)
+    yield started
+    started.close()
+
+
+class Page:
+    "A page of the app, and all it asked for"
+    def __init__(self, browser, url, **how):
+        self.asked, self.errors = [], []
+        self.page = browser.new_context(viewport=dict(width=1100, height=800), **how).new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on('request', lambda request: self.asked.append(request.url))
+        self.page.on('console', lambda message: message.type == 'error' and self.errors.append(message.text))
+        self.page.on('pageerror', lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_selector('#said[role=status]')
+
+    def start(self): self.page.get_by_title('grant webcam access').get_by_role('button').click()
+    def sign(self, sign): self.page.wait_for_function(f'document.querySelector("#panel .sign")?.textContent == "{sign}"')
+    def said(self, words): self.page.wait_for_function(f'document.querySelector("#said").textContent.includes({json.dumps(words)})')
+    def text(self, text, how='=='): self.page.wait_for_function(f'document.querySelector("#text textarea").value{how}({json.dumps(text)})')
+    def help(self, words): self.page.wait_for_function(f'document.querySelector("#help").textContent == {json.dumps(words)}')
+    def read(self): return int(self.page.evaluate('document.querySelector("#panel [data-frame]")?.dataset.frame ?? 0'))
+    def shot(self, name): SHOTS and self.page.screenshot(path=Path(SHOTS)/f'{name}.png')
+
+    def choose(self, file):
+        self.page.get_by_role('tab', name='Picture').click()
+        self.page.locator('#picture input[type=file]').set_input_files(file)
+
+
+@pytest.fixture
+def opened(served, request):
+    "Opens pages of the app, and closes them"
+    pages = []
+    def open_page(browser, url=served.local_url, **how):
+        pages.append(Page(browser, url, **how))
+        return pages[-1]
+    yield open_page
+    for page in pages: page.page.context.close()
+
+
+def test_the_stream_spells_a_word(browser, opened):
+    page = opened(browser, permissions=['camera', 'clipboard-read', 'clipboard-write'])
+    page.start()
+    page.sign('H')
+    page.help(CAMERA_HELP['on'])
+    box, video = (page.page.locator(of).bounding_box() for of in ('#box', '#camera video'))
+    assert box['x'] > video['x'] and box['y'] > video['y'] and box['x'] + box['width'] < video['x'] + video['width']
+    page.shot('stream')
+    page.text('HI', '.endsWith')
+    page.said('I is written.')
+    page.sign('no hand')
+    assert not page.page.locator('#box').count()
+    page.page.locator('#camera .button-wrap button').first.click()  # stop
+    page.page.wait_for_timeout(300)
+    spelt, frames_read = page.page.input_value('#text textarea'), page.read()
+
+    for _ in range(40):  # by keyboard alone
+        page.page.keyboard.press('Tab')
+        if page.page.evaluate('document.activeElement.id') == 'copy': break
+    page.page.keyboard.press('Enter')
+    page.said('copied')
+    assert page.page.evaluate('navigator.clipboard.readText()') == spelt
+    page.page.keyboard.press('Backspace')
+    page.text(spelt[:-1])
+    page.page.keyboard.press('Delete')
+    page.text('')
+    page.said('cleared')
+    page.page.keyboard.press('Backspace')
+    page.text(spelt[:-1])
+    assert page.read() == frames_read
+    assert not page.errors
+    assert {re.match(r'[a-z]+:(//127\.0\.0\.1:\d+/)?', url)[0] for url in page.asked} - {'data:', 'blob:'} == {re.match(r'.+/', page.page.url)[0]}
+
+
+def test_two_visitors_at_once(browser, opened):
+    first, second = opened(browser), opened(browser)
+    first.start()
+    first.sign('H')
+    assert second.read() == 0 and second.page.input_value('#text textarea') == ''
+    second.start()
+    first.text('HI', '.endsWith')
+    second.text('I', '.endsWith')
+    second.page.locator('#clear').click()
+    second.text('')
+    assert 'HI' in first.page.input_value('#text textarea')
+    before = first.read(), second.read()
+    first.page.wait_for_timeout(500)
+    assert first.read() > before[0] and second.read() > before[1]
+
+
+@pytest.mark.parametrize('slow', ['reader', 'network'])
+def test_frames_do_not_pile_up(slow, browser, opened, reader, monkeypatch):
+    page = opened(browser)
+    if slow == 'reader': monkeypatch.setattr(reader, 'seconds', .3)
+    else:
+        conditions = dict(offline=False, latency=300, downloadThroughput=-1, uploadThroughput=-1)
+        page.page.context.new_cdp_session(page.page).send('Network.emulateNetworkConditions', conditions)
+    page.start()
+    page.page.wait_for_timeout(3000)
+    sent = sum('/stream/' in url for url in page.asked)
+    assert 2 <= sent <= page.read() + 3
+
+
+def test_an_upload_gives_the_letter(browser, opened, tmp_path):
+    page = opened(browser)
+    frames('Y')[0].resize((400, 400)).save(tmp_path/'mine.jpg', exif=b'')
+    page.choose(tmp_path/'mine.jpg')
+    page.sign('Y')
+    page.said('This picture shows Y')
+    page.page.wait_for_selector('#picture img')
+    page.shot('upload')
+    assert not page.errors
+
+
+@pytest.mark.parametrize('what', ['broken', 'oversized'])
+def test_an_upload_that_cannot_be_read_is_a_sentence(what, browser, opened, tmp_path, capfd):
+    page = opened(browser)
+    (file := tmp_path/'mine.jpg').write_bytes(JPEG[:300] if what == 'broken' else JPEG + bytes(MOST_BYTES))
+    page.choose(file)
+    if what == 'broken': page.said('This picture')
+    else: page.page.get_by_text(re.compile('maximum')).first.wait_for()
+    page.page.wait_for_timeout(500)  # until what Gradio shows has come in
+    page.shot(what)
+    assert 'Traceback' not in page.page.content() and 'Traceback' not in ''.join(capfd.readouterr())
+
+
+@pytest.mark.parametrize('why, how', [('NotAllowedError', ['--use-fake-device-for-media-stream', '--deny-permission-prompts']), ('NotFoundError', [])], ids=['refused', 'none'])
+def test_no_camera_is_a_sentence(why, how, browsers, opened):
+    plain = browsers(*how)
+    try:
+        page = opened(plain)
+        assert page.page.inner_text('#help') == CAMERA_HELP['']
+        page.start()
+        page.help(CAMERA_HELP[why])
+        page.shot(why)
+    finally: plain.close()
+
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+def test_dark_and_light(theme, browser, opened, served):
+    page = opened(browser, f'{served.local_url}?__theme={theme}')
+    page.start()
+    page.sign('I')
+    page.shot(theme)
+    darkest, lightest = Image.open(io.BytesIO(page.page.locator('#panel .sign').screenshot())).convert('L').getextrema()
+    paper = Image.open(io.BytesIO(page.page.screenshot())).convert('L').getpixel((3, 3))
+    assert lightest - darkest > 150 and paper == (darkest if theme == 'dark' else lightest)
+
+
+def test_a_window_as_narrow_as_a_telephone(browser, opened):
+    page = opened(browser)
+    page.page.set_viewport_size(dict(width=390, height=844))
+    page.shot('narrow')
+    assert page.page.evaluate('document.documentElement.scrollWidth') <= 390

@@ -1,0 +1,215 @@
+"The reader that ships, where it is no part of the lesson: threads, streams, odd pictures, what must not be imported, the command line"
+import json, subprocess, sys, warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+import pytest
+from PIL import Image
+from asl_signs.bundle import BundleError, read_bundle, shipped_bundle
+from asl_signs.cli import main
+from asl_signs.hands import HandsError, film_hands, to_row
+from asl_signs.inference import LONGEST, SignReader, shrunk
+from asl_signs.pictures import PictureError
+from asl_signs.sample import get_sample
+from asl_signs.signs import SIGNS
+
+ABSENT = 'torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock', 'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio'
+
+
+@pytest.fixture(scope='module')
+def pictures(): return sorted(file for file in Path(get_sample()).rglob('*_test.jpg') if file.stem in [f'{sign}_test' for sign in SIGNS])[:12]
+
+
+@pytest.fixture(scope='module')
+def reader(): return SignReader(hands=False)
+
+
+class Stand:
+    "Stands in for MediaPipe: the hand of one sign, in the middle of every picture"
+    def __init__(self, sign='V', mirrored=False):
+        hand = film_hands()[sign]
+        self.row = to_row(hand, 200)
+        if mirrored:
+            joints = self.row[:126].reshape(2, 21, 3)
+            joints[0, :, 0], joints[1, :, 0] = 1 - joints[0, :, 0], -joints[1, :, 0]
+
+    def look(self, picture): return self.row[None]
+
+
+def with_hands(finders):
+    reader = SignReader(hands=True)
+    reader._finders = finders
+    return reader
+
+
+def test_it_reads_where_there_is_nothing_but_onnxruntime_numpy_and_pillow(pictures):
+    code = f'import sys\nfor name in {ABSENT!r}: sys.modules[name] = None\nfrom asl_signs.inference import SignReader\nprint(SignReader().read({str(pictures[0])!r}).best)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.strip() in SIGNS, done.stderr
+    assert 'without looking for the hand' in done.stderr # said once, unasked
+
+
+def test_neither_torch_nor_fastai_is_imported(pictures):
+    code = f'import sys\nfrom asl_signs.inference import SignReader\nSignReader(hands=False).read({str(pictures[0])!r})\nprint([name for name in ("torch", "fastai", "pickle5", "onnx", "pandas", "matplotlib") if name in sys.modules])'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+
+def test_nothing_is_loaded_before_the_first_reading():
+    reader = SignReader(hands=False)
+    assert reader.reader.sight._session is None and reader._finders is None
+
+
+def test_eight_threads_read_what_one_reads(pictures, reader):
+    alone, fresh = [reader.read(file) for file in pictures], SignReader(hands=False)
+    with ThreadPoolExecutor(8) as pool: together = [*pool.map(fresh.read, pictures*4)]
+    for one, other in zip(alone*4, together):
+        assert one.best == other.best
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+
+
+def test_a_stream_is_never_held_in_memory(pictures, reader):
+    taken = []
+    def film():
+        for n in range(1000):
+            taken.append(n)
+            yield pictures[n % 12]
+    readings = reader.read_many(film(), portion=4, progress=False)
+    for _ in range(3): next(readings)
+    readings.close()
+    assert len(taken) <= 8
+
+
+@pytest.mark.parametrize('count', [0, 1, 7, 8, 9, 17])
+def test_many_are_read_in_order(count, pictures, reader):
+    files = [pictures[n % 12] for n in range(count)]
+    assert [one.best for one in reader.read_many(files, portion=4, progress=False)] == [reader.read(file).best for file in files]
+
+
+def test_a_broken_picture_is_named_and_the_others_are_read(pictures, reader, tmp_path):
+    (tmp_path/'broken.jpg').write_bytes(b'no picture')
+    files = [pictures[0], tmp_path/'broken.jpg', pictures[1]]
+    with pytest.raises(PictureError, match='broken.jpg'): [*reader.read_many(files, progress=False)]
+    kept = [*reader.read_many(files, broken='keep', progress=False)]
+    assert kept[0].best == reader.read(pictures[0]).best and 'broken.jpg' in str(kept[1]) and kept[2].best == reader.read(pictures[1]).best
+
+
+def test_colours_are_named(pictures, reader):
+    pixels = np.asarray(Image.open(pictures[0]))
+    assert reader.read(pixels[..., ::-1], colours='BGR').confidence == pytest.approx(reader.read(pixels).confidence, abs=1e-5)
+    with pytest.raises(PictureError, match='BGR'): reader.read(pictures[0], colours='BGR')
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 500), (500, 3), (64, 64), (3000, 2000)])
+def test_pictures_of_any_size(size, reader):
+    reading = reader.read(Image.new('RGB', size, 'white'))
+    assert reading.best in SIGNS and 0 <= reading.confidence <= 1 and len(reading.top) == 3
+
+
+def test_an_answer_is_given_if_it_is_sure_enough(pictures):
+    never, always = SignReader(hands=False, sure=1.01), SignReader(hands=False, sure=0)
+    assert never.read(pictures[0]).sign is None and never.read(pictures[0]).best == always.read(pictures[0]).sign
+
+
+def test_a_large_picture_is_read_small_and_its_box_is_its_own():
+    small, large = (with_hands(Stand()).read(Image.new('RGB', (side, side), 'grey')) for side in (LONGEST, 2*LONGEST))
+    np.testing.assert_allclose(large.box, 2*np.array(small.box), atol=.3)
+    assert shrunk(Image.new('RGB', (2*LONGEST, 10)))[0].size == (LONGEST, 5)
+
+
+def test_a_left_hand_is_read_like_a_right_one(pictures):
+    "Seen in a mirror, everything is the same: what the joints say, and what the pixels are"
+    picture = Image.open(pictures[3]).convert('RGB')
+    told = with_hands(Stand()).read(picture)
+    mirrored = with_hands(Stand(mirrored=True)).read(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    assert told.best == mirrored.best
+    assert told.confidence == pytest.approx(mirrored.confidence, abs=.05)
+
+
+def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):
+    monkeypatch.setattr('asl_signs.inference.reason_against_hands', lambda: 'There is none.')
+    reader = SignReader()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        for _ in range(3): reader.read(pictures[0])
+    assert len(said) == 1 and 'There is none.' in str(said[0].message)
+    with pytest.raises(HandsError, match='There is none.'): SignReader(hands=True).read(pictures[0])
+
+
+def test_what_ships_is_small_and_says_where_it_comes_from():
+    bundle = read_bundle(shipped_bundle())
+    assert sum(file.stat().st_size for file in shipped_bundle().iterdir()) < 8e6
+    card = bundle.files['README.md'].decode()
+    for told in ('GPL-2.0', 'no translator', 'second test set', 'Where it fails'): assert told in card, told
+    assert 0 < min(bundle.about['sure']) and max(bundle.about['sure']) < 1
+
+
+def copied(tmp_path):
+    folder = tmp_path/'copy'
+    folder.mkdir()
+    for file in shipped_bundle().iterdir(): (folder/file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize('name', ['sight.onnx', 'joints.onnx', 'README.md', 'reader.json'])
+@pytest.mark.parametrize('how', ['gone', 'cut off', 'one bit', 'empty'])
+def test_a_bundle_that_was_touched_is_refused_by_name(name, how, tmp_path):
+    folder = copied(tmp_path)
+    content = bytearray((folder/name).read_bytes())
+    if how == 'gone': (folder/name).unlink()
+    else:
+        if how == 'one bit': content[len(content)//2] ^= 1
+        (folder/name).write_bytes(dict(empty=b'').get(how, content[:len(content)*2//3] if how == 'cut off' else content))
+    with pytest.raises(BundleError, match=name): SignReader(folder)
+
+
+@pytest.mark.parametrize('text', ['[]', '{"format": "something else"}', '\x00'])
+def test_a_foreign_description_is_refused(text, tmp_path):
+    (tmp_path/'reader.json').write_text(text)
+    with pytest.raises(BundleError, match='reader.json'): SignReader(tmp_path)
+
+
+def test_no_bundle_leads_out_of_its_folder(tmp_path):
+    folder = copied(tmp_path)
+    from asl_signs.bundle import seal_of
+    about = json.loads((folder/'reader.json').read_text())
+    about['files']['../secret'] = dict(bytes=1, sha256='')
+    (tmp_path/'secret').write_text('s')
+    (folder/'reader.json').write_text(json.dumps(about | dict(seal=seal_of(about))))
+    with pytest.raises(BundleError, match='secret'): SignReader(folder)
+
+
+def told(capsys, *argv):
+    status = main([*map(str, argv)])
+    return status, *capsys.readouterr()
+
+
+def test_the_command_line_reads_and_says_what_went_wrong(pictures, capsys, tmp_path):
+    status, out, _ = told(capsys, 'read', '--no-hands', pictures[0], pictures[1])
+    assert status == 0 and len(out.splitlines()) == 3 and str(pictures[0]) in out
+    status, out, _ = told(capsys, 'read', '--no-hands', tmp_path/'absent.jpg')
+    assert status == 1 and 'does not exist' in out
+    status, _, err = told(capsys, 'read', '--bundle', tmp_path, pictures[0])
+    assert status == 1 and 'no reader.json' in err and 'Traceback' not in err
+    status, out, _ = told(capsys, 'info')
+    assert status == 0 and 'no translator' in out
+    status, _, err = told(capsys, 'evaluate', tmp_path)
+    assert status == 1 and 'no picture' in err
+
+
+@pytest.mark.parametrize('argv', [[], ['read'], ['nonsense'], ['read', '--views', '9', 'a.jpg']])
+def test_a_command_that_is_not_understood(argv, capsys):
+    with pytest.raises(SystemExit) as end: main(argv)
+    assert end.value.code == 2
+
+
+def test_help_has_examples(capsys):
+    for argv in (['--help'], ['read', '--help']):
+        with pytest.raises(SystemExit) as end: main(argv)
+        assert end.value.code == 0 and 'asl-signs read picture.jpg' in capsys.readouterr().out
+
+
+def test_counts_are_those_of_the_folder(pictures, capsys):
+    status, out, _ = told(capsys, 'evaluate', '--no-hands', '--json', Path(pictures[0]).parent)
+    about = json.loads(out)
+    assert status == 0 and about['pictures'] == sum(of for _, of in about['signs'].values()) == 28
+    assert about['right'] == sum(right for right, _ in about['signs'].values())
