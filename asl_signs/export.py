@@ -170,7 +170,7 @@ Every picture counts, and an overlooked hand is a wrong answer.
 
 {numbers_table(facts.get("accuracies", {}) | (measured or {}))}
 
-An answer is given if its sign is at least this probable: {about["sure"][0]:.2f} with hands, {about["sure"][1]:.2f} without. On held-out film, as it is and made harder, 98 % of such answers were right. Among strangers' hands they will be fewer.
+An answer is given if its sign is at least this probable: {about["sure"][0]:.2f} with hands, {about["sure"][1]:.2f} without. On held-out film, as it is and made harder, 95 % of such answers were right. Among strangers' hands they will be fewer.
 
 ## Where it fails
 

@@ -128,7 +128,7 @@ def answered(told:np.ndarray, # (n, 29) probabilities
 
 def sure_enough(told:np.ndarray,    # as for `answered`
                 signs,              # likewise
-                accuracy:float=.98  # the share of answers that are to be right
+                accuracy:float=.95  # the share of answers that are to be right
                ) -> float:          # a threshold; 1 if none will do
     "The lowest threshold above which answers are as good as that"
     confidence, _, right = answered(told, signs)

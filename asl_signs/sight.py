@@ -7,12 +7,11 @@ Docs: https://asl-signs.github.io/asl_signs/parts/sight.html.md"""
 # %% auto #0
 __all__ = ['CUT_TOGETHER', 'RECIPES', 'EPOCHS', 'cut_out', 'get_cutouts', 'points_of', 'SightDL', 'Recipe', 'recipe', 'backbone',
            'SightNet', 'sight_loss', 'sign_accuracy', 'Enlarge', 'sight_tfms', 'sight_learner', 'body_and_rest',
-           'between', 'fit_and_go_back', 'train_sight']
+           'fit_top_first', 'train_sight']
 
 # %% ../nbs/parts/sight.ipynb #s0000003
 import os
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 import numpy as np
@@ -105,9 +104,9 @@ class Recipe:
     varied:int=96   # pixels, side at which training pictures are varied
     lr:object=2e-3  # learning rate of all layers; a slice: from the backbone's to that of the layers on top
     still:int=0     # leading modules of the backbone that do not learn
-    back:float=0    # share of the way back, at the end, to the network whose backbone has not learned yet
+    top_first:bool=False # do the layers on top learn alone at first?
 
-RECIPES = {LANDMARKER: Recipe(144, 112, slice(1e-4, 3e-3), 11, .5)} # others have the usual one
+RECIPES = {LANDMARKER: Recipe(144, 112, slice(1e-4, 3e-3), 11, True)} # others have the usual one
 
 def recipe(arch:str # `LANDMARKER`, or one of timm's names
           ) -> Recipe: # its own, or the usual one
@@ -226,26 +225,16 @@ def body_and_rest(net:SightNet # its layers
     return [params(net.body), params(net.sign) + params(net.joints)]
 
 # %% ../nbs/parts/sight.ipynb #s0000037
-def between(one,        # state of a network, as `state_dict` returns it
-            other,      # of one with the same layers
-            share:float # 0: the one; 1: the other
-           ) -> dict:   # a state
-    "A network between two others"
-    return {name: value.lerp(other[name], share) if value.is_floating_point() else value for name, value in one.items()}
-
-def fit_and_go_back(learn:Learner, # as `sight_learner` made it
-                    lr,            # a slice from the backbone's learning rate to that of the layers on top
-                    back:float,    # share of the way back, from 0 to 1
-                    cbs=()         # further callbacks
-                   ):
-    "Teach the layers on top, then all, and go part of the way back"
+def fit_top_first(learn:Learner, # as `sight_learner` made it
+                  lr,            # a slice from the backbone's learning rate to that of the layers on top
+                  cbs=()         # further callbacks
+                 ):
+    "Teach the layers on top for a quarter of the time, and then all"
     awake = [weights for weights in learn.model.body.parameters() if weights.requires_grad]
     for weights in awake: weights.requires_grad_(False)
     learn.fit_one_cycle(1, lr, pct_start=.15, cbs=cbs)
-    before = deepcopy(learn.model.state_dict())
     for weights in awake: weights.requires_grad_(True)
     learn.fit_one_cycle(EPOCHS - 1, lr, pct_start=.15, cbs=cbs)
-    learn.model.load_state_dict(between(learn.model.state_dict(), before, back))
 
 # %% ../nbs/parts/sight.ipynb #s000003a
 def train_sight(hands:Hands,  # as for `sight_learner`
@@ -254,12 +243,12 @@ def train_sight(hands:Hands,  # as for `sight_learner`
                 lr=None,      # learning rate of all layers, or a slice from the backbone's to that of the layers on top; None: the recipe's
                 seed:int=42,  # of the first weights and of everything drawn
                 *cbs,         # further callbacks of fastai
-                back:float=None, # share of the way back, for `fit_and_go_back`; 0: none, and all learns at once; None: the recipe's
+                top_first:bool=None, # do the layers on top learn alone at first? None: as the recipe says
                 **kwargs      # size, steps, bs, tfms, loss and cutouts, as for `sight_learner`
                ) -> SightNet: # trained, and ready to be asked
     "A network that has learned to see where a hand is, and what it signs"
     set_seed(seed, reproducible=True)
-    learn, lr, back = sight_learner(hands, coarse, arch, **kwargs), lr or recipe(arch).lr, recipe(arch).back if back is None else back
-    if back: fit_and_go_back(learn, lr, back, cbs)
+    learn, lr, first = sight_learner(hands, coarse, arch, **kwargs), lr or recipe(arch).lr, recipe(arch).top_first if top_first is None else top_first
+    if first: fit_top_first(learn, lr, cbs)
     else: learn.fit_one_cycle(EPOCHS, lr, pct_start=.15, cbs=cbs)
     return learn.model.eval().cpu()
