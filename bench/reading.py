@@ -11,9 +11,9 @@ from asl_signs.inference import SignReader, pictures_in, reason_against_hands
 from asl_signs.settings import get_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-PEAK = 'import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)' # MB, on Linux
+PEAK = 'print([int(line.split()[1])/1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0])' # MB, on Linux
 READER = 'from asl_signs.inference import SignReader; reader = SignReader(hands=False); reader.read({picture!r})'
-LEARNER = 'from fastai.vision.all import load_learner; learn = load_learner({pickle!r})\nwith learn.no_bar(): learn.predict({picture!r})'
+LEARNER = 'from pathlib import Path; from fastai.vision.all import load_learner; learn = load_learner({pickle!r})\nwith learn.no_bar(): learn.predict(Path({picture!r}))'
 
 
 def pickled_learner(to):
@@ -47,9 +47,8 @@ def fresh(code):
 
 def run_inference(learn, files):
     "As the original work asked its learner, picture by picture"
-    from fastai.vision.all import PILImage
     for file in files:
-        sign, number, chances = learn.predict(PILImage.create(file))
+        sign, number, chances = learn.predict(file)
         float(chances[number])
 
 
@@ -72,7 +71,7 @@ def main():
         from fastai.vision.all import load_learner
         learn, reader = load_learner(pickle), SignReader(hands=False)
         with learn.no_bar(), learn.no_logging():
-            learn.predict(one), reader.read(one) # what is loaded first is not counted
+            learn.predict(files[0]), reader.read(one) # what is loaded first is not counted
             found['one picture'] = in_turn(args.repeats, lambda: [learn.predict(file) for file in some], lambda: [reader.read(file) for file in some]) | dict(pictures=len(some))
             found['many pictures, against the original\'s loop'] = in_turn(max(1, args.repeats//2), lambda: run_inference(learn, many), lambda: [*reader.read_many(many, progress=False)]) | dict(pictures=len(many))
     if not reason_against_hands():
