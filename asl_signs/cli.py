@@ -12,7 +12,7 @@ __all__ = ['EXAMPLES', 'table', 'in_words', 'reader_for', 'read_pictures', 'tall
 import argparse, json, sys, warnings
 from dataclasses import asdict
 from .bundle import BundleError
-from .inference import SignReader, pictures_in
+from .signreader import SignReader, pictures_below
 from .pictures import PictureError
 from .signs import SIGNS, sign_of
 
@@ -58,7 +58,7 @@ def tally(signs,   # the right ones
 def evaluate_folder(args # of the command line
                    ) -> int: # exit status
     "Read pictures whose signs stand in their names or folders, and count"
-    files = pictures_in(args.folder)
+    files = pictures_below(args.folder)
     signs = [*map(sign_of, files)]
     readings = [*reader_for(args).read_many(files, broken='keep', progress=sys.stderr.isatty())]
     counts, sure = tally(signs, readings), [getattr(one, 'sign', None) for one in readings]

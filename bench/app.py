@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 from asl_signs.app import launch, stream_reader
 from asl_signs.drawing import portrait
-from asl_signs.inference import pictures_in
+from asl_signs.signreader import pictures_below
 from asl_signs.pictures import to_rgb
 
 # Runs in the page before its own scripts: when were frames sent, and when was the reading of each shown?
@@ -50,7 +50,7 @@ def write_y4m(file, pictures, rate):
 def shown_to_the_camera(folder, most=24):
     "480 by 360 pixels, from a folder of pictures; without one, drawn"
     if not folder: return [ImageOps.pad(portrait(sign, side=360), (480, 360), color=(200, 200, 200)) for sign in 'ABCHIKLOVY']
-    files = pictures_in(folder)
+    files = pictures_below(folder)
     return [ImageOps.pad(to_rgb(file), (480, 360)) for file in files[::max(1, len(files)//most)][:most]]
 
 

@@ -7,8 +7,8 @@ import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
 from asl_signs.data import get_data, get_dls
-from asl_signs.inference import SignReader, pictures_in, reason_against_hands
 from asl_signs.settings import get_settings
+from asl_signs.signreader import SignReader, pictures_below, reason_against_hands
 
 ROOT = Path(__file__).resolve().parent.parent
 PEAK = 'print([int(line.split()[1])/1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0])' # MB, on Linux
@@ -58,7 +58,7 @@ def main():
     parser.add_argument('--out', default=ROOT/'results'/'inference'/'speed.json', type=Path)
     parser.add_argument('--repeats', type=int, default=5)
     args = parser.parse_args()
-    files = pictures_in(args.pictures) if args.pictures else get_data('sample').second_test
+    files = pictures_below(args.pictures) if args.pictures else get_data('sample').second_test
     one, some, many = str(files[0]), files[:20], files[:200]
     found = dict(machine=dict(processor=platform.processor() or platform.machine(), cores=os.cpu_count(), python=platform.python_version(), date=time.strftime('%Y-%m-%d'),
                               versions={name: version(name) for name in ('torch', 'fastai', 'onnxruntime')}), pictures=str(args.pictures or 'sample'))

@@ -8,9 +8,10 @@ from PIL import Image
 from asl_signs.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
 from asl_signs.hands import Hands, HandsError, film_hands, to_row
-from asl_signs.inference import LONGEST, SignReader, shrunk
+from asl_signs.inference import SignReader
 from asl_signs.pictures import PictureError
 from asl_signs.sample import get_sample
+from asl_signs.signreader import LONGEST, shrunk
 from asl_signs.signs import SIGNS
 
 ABSENT = 'torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock', 'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio'
@@ -129,7 +130,7 @@ def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):
-    monkeypatch.setattr('asl_signs.inference.reason_against_hands', lambda: 'There is none.')
+    monkeypatch.setattr('asl_signs.signreader.reason_against_hands', lambda: 'There is none.')
     reader = SignReader()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')

@@ -116,7 +116,7 @@ def test_public_functions_say_what_they_take_and_return(name):
 
 
 def test_light_modules_load_without_torch():
-    light = ['asl_signs', *(f'asl_signs.{name}' for name in ('signs', 'store', 'settings', 'drawing', 'sample', 'pictures', 'files', 'kaggle', 'alike', 'film', 'audit', 'cache', 'hands', 'evaluation', 'results', 'scores', 'plots', 'distortions', 'looks', 'opinions', 'bundle', 'export', 'inference', 'cli', 'speller', 'app', 'webpage'))]
+    light = ['asl_signs', *(f'asl_signs.{name}' for name in ('signs', 'store', 'settings', 'drawing', 'sample', 'pictures', 'files', 'kaggle', 'alike', 'film', 'audit', 'cache', 'hands', 'evaluation', 'results', 'scores', 'plots', 'distortions', 'looks', 'opinions', 'bundle', 'export', 'signreader', 'inference', 'cli', 'speller', 'app', 'webpage'))]
     script = f'import sys, {", ".join(light)}; sys.exit(" ".join({{"torch", "fastai", "mediapipe"}} & {{*sys.modules}}) or 0)'
     subprocess.run([sys.executable, '-c', script], check=True)
 
