@@ -87,12 +87,12 @@ class MixUp(Callback):
     run_valid = False
     def before_batch(self):
         "Lay each picture over another one"
-        self.share, self.order = float(np.random.default_rng().beta(.4, .4)), torch.randperm(len(self.x))
-        self.learn.xb = (torch.lerp(self.x[self.order], self.x, self.share),)
+        self.share, self.pairs = float(np.random.default_rng().beta(.4, .4)), torch.randperm(len(self.x))
+        self.learn.xb = (torch.lerp(self.x[self.pairs], self.x, self.share),)
 
     def after_loss(self):
         "What the other picture shows is right as well"
-        other = self.learn.loss_func(self.pred, *(answer[self.order] for answer in self.yb))
+        other = self.learn.loss_func(self.pred, *(answer[self.pairs] for answer in self.yb))
         self.learn.loss_grad = torch.lerp(other, self.learn.loss_grad, self.share)
 
 
