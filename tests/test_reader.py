@@ -102,7 +102,7 @@ def test_nothing_half_written_is_left(tmp_path, reader, monkeypatch):
 def test_without_a_hand_both_halves_are_still_heard(tmp_path, reader):
     file = picture(tmp_path, 'A', 1, 80)
     none = Hands([file], np.full((1, 2, 128), np.nan, np.float32))
-    np.testing.assert_allclose(reader.joints(none)[0], reader.no_hand)
+    np.testing.assert_allclose(reader.joints(none)[0][0], reader.no_hand)
     assert reader.read([file], none).sum() == pytest.approx(1, abs=1e-4)
 
 
