@@ -1,0 +1,69 @@
+"Exporting where it is no part of the page: eight bits, what is left behind when it fails, what the card says"
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from asl_signs.export import ExportError, check_parity, export_reader, in_bytes, in_halves, joints_graph, model_card, Parity, sight_graph
+from asl_signs.geometry import Committee, HandNet
+from asl_signs.opinions import Reader
+from asl_signs.sight import SightNet
+
+
+@pytest.fixture(scope='module')
+def sight():
+    torch.manual_seed(0)
+    return SightNet('resnet18', 32, pretrained=False).eval()
+
+
+@pytest.fixture(scope='module')
+def squares(): return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+
+
+def run(model, squares): return onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider']).run(None, {'pictures': squares})
+
+
+def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
+    signs, points = sight.see(squares)
+    whole = sight_graph(sight)
+    sizes = [len(whole.SerializeToString())]
+    np.testing.assert_allclose(run(whole, squares)[0], signs, atol=1e-4)
+    eight = in_bytes(whole, squares)
+    assert np.corrcoef(run(eight, squares)[0].ravel(), signs.ravel())[0, 1] > .95
+    half = in_halves(whole)
+    np.testing.assert_allclose(run(half, squares)[0], signs, atol=.02)
+    np.testing.assert_allclose(run(half, squares)[1], points, atol=.02)
+    sizes += [len(half.SerializeToString()), len(eight.SerializeToString())]
+    assert sizes[1] < .55*sizes[0] and sizes[2] < .3*sizes[0]
+
+
+def test_any_number_of_hands_at_a_time():
+    net = Committee([HandNet(16)]).eval()
+    session = onnxruntime.InferenceSession(joints_graph(net).SerializeToString(), providers=['CPUExecutionProvider'])
+    for count in (1, 2, 5):
+        joints = np.random.default_rng(count).normal(size=(count, 2, 21, 3)).astype(np.float32)
+        np.testing.assert_allclose(session.run(None, dict(joints=joints))[0], net.tell(joints), atol=1e-4)
+
+
+@pytest.mark.parametrize('found,precision', [
+    (Parity(.1, 0, 0, 0, 100), 'float16'), (Parity(0, 0, 0, 1, 100), 'float16'), (Parity(float('nan'), 0, 0, 0, 100), 'float32'),
+    (Parity(0, .1, 0, 0, 100), 'float16'), (Parity(1, 0, 0, 6, 100), 'int8')])
+def test_a_difference_is_refused(found, precision):
+    with pytest.raises(ExportError, match='reads differently'): check_parity(found, precision)
+
+
+def test_rounding_is_allowed():
+    check_parity(Parity(.01, .001, .01, 0, 100), 'float16')
+    check_parity(Parity(2, .1, .01, 5, 100), 'int8')
+
+
+def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_path, monkeypatch):
+    reader = Reader(sight, Committee([HandNet(16)]).eval(), np.log(np.full(29, 1/29)), sure=(.5, .5), facts={})
+    monkeypatch.setattr('asl_signs.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
+    with pytest.raises(RuntimeError): export_reader(reader, tmp_path/'bundle', [square for square in squares])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_card_has_every_number_with_what_it_was_measured_on():
+    facts = dict(accuracies={'held-out film, with hands': .9567}, frames=13134, held_out=2878, arch='some', steps=1, seed=2)
+    card = model_card(dict(facts=facts, versions={}, size=144, sure=[.7, .8]), {'the second test set': '90.7% (85 to 95)'})
+    for told in ('| held-out film, with hands | 95.7% |', '| the second test set | 90.7% (85 to 95) |', '13,134 frames', '0.70 with hands, 0.80 without', 'GPL-2.0', 'no translator'): assert told in card
