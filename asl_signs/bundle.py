@@ -98,6 +98,7 @@ def checked_file(folder:Path, # of the bundle
                 ) -> bytes:   # its content; BundleError if it is another one
     "The content of a file, if it is the one it should be"
     file = folder/name
+    if not isinstance(listed, dict) or not {'bytes', 'sha256'} <= {*listed}: raise BundleError(f'{folder/"reader.json"} does not say what {name} should be. It was edited; copy the folder anew.')
     if Path(name).name != name or not file.is_file(): raise BundleError(f'{file} is missing. Copy the whole folder.')
     content = file.read_bytes()
     if len(content) != listed['bytes']: raise BundleError(f'{file} has {len(content):,} bytes instead of {listed["bytes"]:,}: it was cut off, or is another one. Copy it anew.')

@@ -11,14 +11,12 @@ __all__ = ['EXAMPLES', 'table', 'in_words', 'reader_for', 'read_pictures', 'tall
 # %% ../nbs/parts/cli.ipynb #q0000003
 import argparse, json, sys, warnings
 from dataclasses import asdict
-from .bundle import BundleError
 from .signreader import SignReader, pictures_below
-from .pictures import PictureError
 from .signs import SIGNS, sign_of
 
 # %% ../nbs/parts/cli.ipynb #q0000006
-def table(rows,  # of texts; the first has the titles
-          ) -> str: # lines
+def table(rows    # of texts; the first has the titles
+         ) -> str: # lines
     "Columns, each as wide as its longest text"
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
@@ -40,14 +38,14 @@ def read_pictures(args # of the command line
                  ) -> int: # exit status
     "Read pictures"
     left = True if args.left else None
-    found = dict(zip(args.picture, reader_for(args).read_many(args.picture, left=left, broken='keep', progress=False)))
-    if args.json: print(json.dumps([dict(file=file) | (dict(error=str(one)) if isinstance(one, Exception) else asdict(one)) for file, one in found.items()], indent=1))
-    else: print(table([('picture', 'sign', 'probable', 'then'), *((file, *in_words(one)) for file, one in found.items())]))
-    return int(any(isinstance(one, Exception) for one in found.values()))
+    found = [*zip(args.picture, reader_for(args).read_many(args.picture, left=left, broken='keep', progress=False))]
+    if args.json: print(json.dumps([dict(file=file) | (dict(error=str(one)) if isinstance(one, Exception) else asdict(one)) for file, one in found], indent=1))
+    else: print(table([('picture', 'sign', 'probable', 'then'), *((file, *in_words(one)) for file, one in found)]))
+    return int(any(isinstance(one, Exception) for _, one in found))
 
 def tally(signs,   # the right ones
           readings # in the same order
-         ) -> dict: # sign -> (right, pictures), and how many were left unsure
+         ) -> dict: # sign -> [right, pictures]
     "How many of each sign were read"
     counts = {sign: [0, 0] for sign in SIGNS if sign in signs}
     for sign, reading in zip(signs, readings):
@@ -132,7 +130,7 @@ def main(argv=None # arguments; None: those of the command line
         warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
         try: return args.run(args)
         except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-        except (BundleError, PictureError, RuntimeError, ValueError, OSError) as e: print(e, file=sys.stderr)
+        except (OSError, RuntimeError, ValueError) as e: print(e, file=sys.stderr) # all that readers, pictures, hands and the app raise are among these
         return 1
 
 # %% ../nbs/parts/cli.ipynb #q000000e

@@ -132,7 +132,7 @@ def calibrate(reader:Reader, # its networks trained; changed in place
     reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
     reader.sure = tuple(sure_enough(some, signs) for some in told)
-    reader.facts = dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
+    reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
     return reader
 
 def train_reader(frames,              # as `film_frames` finds them

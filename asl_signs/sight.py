@@ -214,7 +214,7 @@ def sight_learner(hands:Hands,   # of the frames to learn from, as `find_hands` 
     varied = min(net.size, recipe(arch).varied)
     cutouts = cutouts or get_cutouts(hands.files, varied)
     batches = partial(SightDL, cutouts, bs=bs, after_batch=[IntToFloatTensor(), *(sight_tfms(arch, size) if tfms is None else tfms)])
-    dls = DataLoaders(batches(hands, coarse, length=bs*steps//EPOCHS, shuffle=True), batches(hands.of(hands.files[::20]), coarse[::20]), device=default_device())
+    dls = DataLoaders(batches(hands, coarse, length=max(bs, bs*steps//EPOCHS), shuffle=True), batches(hands.of(hands.files[::20]), coarse[::20]), device=default_device())
     for module in [*net.body.children()][:recipe(arch).still]: module.requires_grad_(False)
     return Learner(dls, net, loss_func=loss, metrics=sign_accuracy, opt_func=partial(Adam, decouple_wd=True), wd=.02, splitter=body_and_rest,
                    cbs=[*fast_callbacks(net, dls.device), *[GrowPictures(2/3, .6)][:varied == net.size], AverageWeights(.998)])

@@ -219,6 +219,7 @@ def simulate(text:str,         # capitals and spaces
     burst = np.searchsorted(bursts(ends[-1], noise, rng), at)
     mistaken = {} # within a burst, a sign is taken for the same other one
     def read(place, burst):
+        "What the reader says at this place of the text"
         sign = signs[place]
         if sign is None: return misread('nothing', rng) if rng.random() < .5 else 'nothing'
         if burst % 2 == 0: return sign

@@ -3,19 +3,22 @@
 Chromium opens the app with a film in place of a camera, as the tests do: taken by the browser, sent, read, shown. The page
 itself counts readings, and the time from each frame's sending to its showing. Browser and server share this machine.
 Prints JSON. Wants `asl_signs[app]`, playwright, and Debian's chromium."""
-import argparse, json, os, platform, shutil, statistics, sys, time
+import argparse, json, os, platform, statistics, sys, time
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from playwright.sync_api import sync_playwright
 from asl_signs.app import launch, stream_reader
 from asl_signs.drawing import portrait
-from asl_signs.signreader import pictures_below
 from asl_signs.pictures import to_rgb
+from asl_signs.signreader import pictures_below
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'tests'))
+from camera import CHROMIUM, camera_arguments, write_y4m
 
 # Runs in the page before its own scripts: when were frames sent, and when was the reading of each shown?
 WATCH = r'''
@@ -37,16 +40,6 @@ class Nothing:
         return SimpleNamespace(sign='A', best='A', confidence=.9, top=[('A', .9), ('S', .06), ('T', .04)], box=(0, 0, width/2, height/2), ms=0.)
 
 
-def write_y4m(file, pictures, rate):
-    "A film for Chromium's stand-in for a camera"
-    width, height = pictures[0].size
-    with open(file, 'wb') as out:
-        out.write(f'YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n'.encode())
-        for picture in pictures:
-            y, cb, cr = (np.asarray(channel) for channel in picture.convert('YCbCr').split())
-            out.write(b'FRAME\n' + y.tobytes() + cb[::2, ::2].tobytes() + cr[::2, ::2].tobytes())
-
-
 def shown_to_the_camera(folder, most=24):
     "480 by 360 pixels, from a folder of pictures; without one, drawn"
     if not folder: return [ImageOps.pad(portrait(sign, side=360), (480, 360), color=(200, 200, 200)) for sign in 'ABCHIKLOVY']
@@ -57,10 +50,9 @@ def shown_to_the_camera(folder, most=24):
 def measured(reader, film, seconds, clients):
     "Readings a second of each client, and the age of a reading when it is shown"
     with redirect_stdout(sys.stderr): app = launch(reader=reader, block=False)
-    fake = ['--no-sandbox', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', f'--use-file-for-fake-video-capture={film}']
-    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))))
+    fake = ['--no-sandbox', *camera_arguments(film)]
     try:
-        with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=fake) as browser:
+        with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=fake) as browser:
             pages = [browser.new_context().new_page() for _ in range(clients)]
             for page in pages:
                 page.add_init_script(WATCH)

@@ -1,5 +1,5 @@
 "The app: what its handlers do with anything a browser may send, and the page itself in a real browser"
-import io, json, os, re, shutil, subprocess, sys, threading, time
+import io, json, os, re, subprocess, sys, threading, time
 from base64 import b64encode
 from copy import deepcopy
 from functools import cache
@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from camera import CHROMIUM, camera_arguments, write_y4m
 from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, launch, load_gradio, read_upload, stream_reader
 from asl_signs.drawing import portrait
 from asl_signs.hands import HandsError
@@ -234,19 +235,6 @@ def test_a_port_that_is_taken_is_a_sentence(served, reader):
 
 # In a browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-
-
-def write_y4m(file, pictures, rate):
-    "A film as Chromium's stand-in for a camera plays it, over and over: brightness of every pixel, colours of every fourth"
-    width, height = pictures[0].size
-    with open(file, 'wb') as out:
-        out.write(f'YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n'.encode())
-        for picture in pictures:
-            y, cb, cr = (np.asarray(channel) for channel in picture.convert('YCbCr').split())
-            out.write(b'FRAME\n' + y.tobytes() + cb[::2, ::2].tobytes() + cr[::2, ::2].tobytes())
-
-
 def on_stage(picture):
     "A square picture as a camera's frame"
     stage = Image.new('RGB', (320, 240), picture.getpixel((48, 5)))
@@ -259,7 +247,7 @@ def camera(tmp_path_factory):
     "Arguments for a Chromium whose camera shows H, I, and then no hand for a while, over and over"
     shown = [*frames('nothing'), *frames('H'), *frames('I'), *frames('nothing')*2]
     write_y4m(file := tmp_path_factory.mktemp('film')/'HI.y4m', [*map(on_stage, shown)], 10)
-    return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', f'--use-file-for-fake-video-capture={file}']
+    return camera_arguments(file)
 
 
 @pytest.fixture(scope='module')

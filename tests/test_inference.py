@@ -182,6 +182,20 @@ def test_no_bundle_leads_out_of_its_folder(tmp_path):
     with pytest.raises(BundleError, match='secret'): SignReader(folder)
 
 
+def test_a_description_that_does_not_say_what_a_file_should_be_is_refused(tmp_path):
+    from asl_signs.bundle import seal_of
+    folder = copied(tmp_path)
+    about = json.loads((folder/'reader.json').read_text())
+    about['files']['sight.onnx'] = dict(bytes=1)
+    (folder/'reader.json').write_text(json.dumps(about | dict(seal=seal_of(about))))
+    with pytest.raises(BundleError, match='what sight.onnx should be'): SignReader(folder)
+
+
+def test_a_picture_that_is_named_twice_has_two_rows(pictures, capsys):
+    _, out, _ = told(capsys, 'read', '--no-hands', pictures[0], pictures[0])
+    assert len(out.splitlines()) == 3
+
+
 def told(capsys, *argv):
     status = main([*map(str, argv)])
     return status, *capsys.readouterr()
