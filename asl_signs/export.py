@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from .bundle import load_bundle, read_bundle, sealed
 from .hands import film_hands
-from .looks import cut_square, whole_square
+from .looks import ENOUGH, LOOKS, NEAR, cut_square, whole_square
 from .opinions import Reader
 from .pictures import to_rgb
 from .signs import SIGNS
@@ -196,7 +196,7 @@ def description(reader:Reader,  # to be exported
                ) -> dict:       # for reader.json
     "Everything about a reader but its networks"
     return dict(signs=[*SIGNS], size=reader.sight.size, colours='RGB', normalisation='in the graph: bytes from 0 to 255 are divided by 255, then brought to what the backbone was trained with',
-                crop=dict(whole=.95, factor=1.6, least=.25, most=1.2, looks=3, beyond='edges are repeated'), precision=precision, weights=[*reader.weights], alone=reader.alone,
+                crop=dict(whole=.95, factor=1.6, least=.25, most=1.2, beyond='edges are repeated', near=NEAR, enough=ENOUGH, looks=LOOKS), precision=precision, weights=[*reader.weights], alone=reader.alone,
                 sure=[*reader.sure], no_hand=np.asarray(reader.no_hand, float).tolist(), judge=[*(reader.judge or ())], facts=reader.facts or {}, versions=versions())
 
 def networks_of(reader:Reader,      # with networks of PyTorch's

@@ -123,12 +123,13 @@ def curve(told:np.ndarray, # (n, 29) probabilities
     return {name: values[places].astype(float).round(4).tolist() for name, values in zip(('threshold', 'answered', 'right'), curves)}
 
 def calibrate(reader:Reader, # its networks trained; changed in place
-              hands:Hands    # of pictures that they have not seen
+              hands:Hands    # of pictures that they have not seen; in some a hand has to be found
              ) -> Reader:    # the same
     "Find out how much either half counts, and how sure an answer has to be"
     answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
     joints, left = reader.joints(hands)
-    reader.weights = tuple(fit_weights([joints, reader.pixels(hands.files, hands, left)], answers))
+    found, reader.no_hand = hands.found.any(1), without_hand(hands)
+    reader.weights = tuple(fit_weights([half[found] for half in (joints, reader.pixels(hands.files, hands, left))], answers[found]))
     reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
     reader.sure = tuple(sure_enough(some, signs) for some in told)

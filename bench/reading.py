@@ -59,7 +59,8 @@ def main():
     parser.add_argument('--repeats', type=int, default=5)
     args = parser.parse_args()
     files = pictures_below(args.pictures) if args.pictures else get_data('sample').second_test
-    one, some, many = str(files[0]), files[:20], files[:200]
+    some, many = (files[::max(1, len(files)//number)][:number] for number in (20, 200)) # of all signs
+    one = str(files[0])
     found = dict(machine=dict(processor=platform.processor() or platform.machine(), cores=os.cpu_count(), python=platform.python_version(), date=time.strftime('%Y-%m-%d'),
                               versions={name: version(name) for name in ('torch', 'fastai', 'onnxruntime')}), pictures=str(args.pictures or 'sample'))
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 from asl_signs.augment import hard_tfms
 from asl_signs.hands import Hands
-from asl_signs.looks import in_picture, look, look_twice, read_pictures, square_around, whole_square
+from asl_signs.looks import in_picture, look, look_until_sure, read_pictures, square_around, whole_square
 from asl_signs.pictures import PictureError
 from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
 from asl_signs.signs import SIGNS, number_of, sign_of
@@ -54,13 +54,13 @@ def hands_for(files, views=2, joints=None):
 
 @pytest.mark.parametrize('x,y', [(30, 40), (100, 100), (170, 60)])
 def test_the_last_look_is_at_the_hand(x, y):
-    told, squares = look_twice(Finger(), [dotted(x, y)])
+    told, squares = look_until_sure(Finger(), [dotted(x, y)])
     assert np.abs(squares[0, :2] - (x, y)).max() < 4
     assert squares[0, 2] < 120 and SIGNS[told[0].argmax()] == 'A'
 
 
 def test_pictures_need_not_be_square():
-    _, squares = look_twice(Finger(), [dotted(60, 170, (150, 200)), dotted(170, 60, (200, 150))])
+    _, squares = look_until_sure(Finger(), [dotted(60, 170, (150, 200)), dotted(170, 60, (200, 150))])
     assert np.abs(squares[:, :2] - [(60, 170), (170, 60)]).max() < 6
 
 

@@ -78,7 +78,7 @@ def whole(net, files, find):
     pictures = map(to_rgb, files)
     return np.concatenate([look(net, [picture], [whole_square(picture)])[0] for picture in pictures])
 
-def twice(net, files, find): return read_pictures(net, files)
+def until_sure(net, files, find): return read_pictures(net, files)
 def at_hand(net, files, find): return read_pictures(net, files, find(files))
 
 
@@ -155,12 +155,12 @@ ROWS = { # name -> how it is measured; those about pixels add something to the o
     'pictures mixed in pairs (mixup)': pixels(everything, mixed=True),
     'joints as a second task': pixels(everything, loss=sight_loss),
     'hands bent into others': pixels(other_hands, loss=sight_loss),
-    'looking twice': pixels(other_hands, twice, sight_loss),
+    'looking until sure': pixels(other_hands, until_sure, sight_loss),
     "MediaPipe's backbone, all of it as fast": mediapipe(same_hand, lr=2e-3),
     'the same, slowly': mediapipe(same_hand),
     'the same, hands bent into others': mediapipe(bent_hands),
     'the same, the layers on top first': mediapipe(bent_hands, first=True),
-    'the same, looking twice': mediapipe(bent_hands, twice, first=True),
+    'the same, looking until sure': mediapipe(bent_hands, until_sure, first=True),
     'the same, where MediaPipe finds the hand': mediapipe(bent_hands, at_hand, first=True),
     'joints, one view, nothing varied': joints([0], lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0),
     'joints, one view': joints([0]),
