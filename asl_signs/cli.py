@@ -43,6 +43,7 @@ def read_pictures(args # of the command line
     else: print(table([('picture', 'sign', 'probable', 'then'), *((file, *in_words(one)) for file, one in found)]))
     return int(any(isinstance(one, Exception) for _, one in found))
 
+# %% ../nbs/parts/cli.ipynb #q0000010
 def tally(signs,   # the right ones
           readings # in the same order
          ) -> dict: # sign -> [right, pictures]
@@ -53,6 +54,7 @@ def tally(signs,   # the right ones
         counts[sign][1] += 1
     return counts
 
+# %% ../nbs/parts/cli.ipynb #q0000012
 def evaluate_folder(args # of the command line
                    ) -> int: # exit status
     "Read pictures whose signs stand in their names or folders, and count"
@@ -70,6 +72,7 @@ def evaluate_folder(args # of the command line
         if answered: print(f'{answered} are sure enough to be said, and {about["right_when_answered"]:.2%} of these are right.')
     return int(any(isinstance(one, Exception) for one in readings))
 
+# %% ../nbs/parts/cli.ipynb #q0000014
 def tell_about(args # of the command line
               ) -> int: # exit status
     "What the reader is, and what it was measured on"
