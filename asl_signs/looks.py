@@ -91,14 +91,13 @@ def look_until_sure(net,     # as for `look`
     "What the network reads in whole pictures, by itself"
     squares, count = np.array([whole_square(picture) for picture in pictures]), np.zeros((len(pictures), 1), int)
     told, left = np.zeros((len(pictures), len(SIGNS)), np.float32), np.arange(len(pictures))
-    for last in np.arange(1, LOOKS + 1) == LOOKS:
+    for _ in range(LOOKS):
         some, seen = [pictures[i] for i in left], squares[left]
         logs, joints = look(net, some, seen)
         squares[left] = squares_after(joints, seen, some)
         near = squares[left, 2] >= NEAR*seen[:, 2]
-        counts = near | (last & (count[left, 0] == 0)) # better a guess than nothing
-        told[left[counts]] += logs[counts]
-        count[left[counts]] += 1
+        told[left[near]] += logs[near]
+        count[left[near]] += 1
         left = left[~near | (np.exp(normalised(told[left])).max(1) < ENOUGH)]
         if not len(left): break
     return normalised(told/count), squares

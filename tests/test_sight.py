@@ -1,4 +1,4 @@
-"The network that looks twice, where it is no part of the lesson: squares, batches, broken and odd pictures"
+"The network that looks again, where it is no part of the lesson: squares, batches, broken and odd pictures"
 from pathlib import Path
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 from asl_signs.augment import hard_tfms
 from asl_signs.hands import Hands
-from asl_signs.looks import in_picture, look, look_until_sure, read_pictures, square_around, whole_square
+from asl_signs.looks import ENOUGH, in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
 from asl_signs.pictures import PictureError
 from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
 from asl_signs.signs import SIGNS, number_of, sign_of
@@ -57,6 +57,55 @@ def test_the_last_look_is_at_the_hand(x, y):
     told, squares = look_until_sure(Finger(), [dotted(x, y)])
     assert np.abs(squares[0, :2] - (x, y)).max() < 4
     assert squares[0, 2] < 120 and SIGNS[told[0].argmax()] == 'A'
+
+
+class Voices:
+    "Says what it was told to say at each look, and where the hand is: as large a share of the square as it was told"
+    size = 8
+    def __init__(self, *told): self.told, self.asked = told, 0
+    def see(self, pictures):
+        "Log-probabilities in which one sign stands out, and joints in a square around the middle"
+        said = [self.told[min(self.asked, len(self.told) - 1)]]*len(pictures)
+        self.asked += 1
+        logs = np.stack([height*np.eye(29)[SIGNS.index(sign)] for sign, height, _ in said])
+        corners = np.float32([[-1, -1], [1, 1]]).repeat(11, 0)[:21]
+        return normalised(logs), np.stack([share*corners for *_, share in said])
+
+
+@pytest.mark.parametrize('told,looks,sign', [
+    ([('A', 9, .6)], 1, 'A'),                                   # sure at once
+    ([('A', 2, .6), ('B', 9, .6)], 2, 'B'),                     # sure at the second look
+    ([('A', 9, .1), ('B', 9, .6)], 2, 'B'),                     # too small at the first one, which does not count
+    ([('A', 9, .05), ('B', 1, .05), ('C', .6, .05), ('C', .6, .02)], 4, 'C'), # the smallest square is looked at again
+    ([('A', 1, .6), ('B', 1.1, .6), ('A', 1, .6), ('C', .2, .6)], 4, 'A')]) # never sure: all count
+def test_it_looks_until_it_is_sure(told, looks, sign):
+    voices = Voices(*told)
+    found, _ = look_until_sure(voices, [Image.new('RGB', (400, 300))])
+    assert (voices.asked, SIGNS[found[0].argmax()]) == (looks, sign)
+
+
+def test_four_unsure_looks_are_not_surer_than_one():
+    once, often = Voices(('A', 6, .6)), Voices(('A', 1, .6))
+    sure, unsure = (np.exp(look_until_sure(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (once, often))
+    assert unsure == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4) and sure > ENOUGH
+
+
+@quickly
+@given(st.lists(st.floats(0, 3), min_size=4, max_size=4), st.integers(20, 300), st.integers(20, 300))
+def test_some_look_always_counts(shares, width, height):
+    found, squares = look_until_sure(Voices(*[('A', 1, share) for share in shares]), [Image.new('RGB', (width, height))])
+    assert np.isfinite(found).all() and SIGNS[found[0].argmax()] == 'A' and np.isfinite(squares).all()
+
+
+@quickly
+@given(st.lists(st.tuples(st.integers(30, 170), st.integers(30, 170)), min_size=1, max_size=5))
+def test_a_picture_is_read_as_if_it_were_alone(places):
+    pictures = [dotted(x, y) for x, y in places]
+    together, squares = look_until_sure(Finger(), pictures)
+    for picture, told, square in zip(pictures, together, squares):
+        alone, its = look_until_sure(Finger(), [picture])
+        np.testing.assert_allclose(alone[0], told, atol=1e-4)
+        np.testing.assert_allclose(its[0], square, atol=.1)
 
 
 def test_pictures_need_not_be_square():

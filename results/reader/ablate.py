@@ -3,7 +3,7 @@
 FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test; several copies of the film are separated as in PATH. Each row is trained on
 the same frames as the reader, without the stretch that the lessons hold out (every third frame of it, in the first copy, is what is read), and writes its numbers into ablation.json beside this file: the accuracy on the held-out film as
 it is and made harder, that on the second test set with its interval, the seconds it took to train, and the milliseconds to read a
-picture. Every row is a look at the second test set: count it in results/README.md. Nothing is chosen by it."""
+picture; for the reader also how many pictures it answers, and how many of these answers are right. Every row is a look at the second test set: count it in results/README.md. Nothing is chosen by it."""
 import json, os, sys, time
 from dataclasses import dataclass
 from functools import cache, partial
@@ -24,7 +24,7 @@ from asl_signs.reader import are_coarse, film_frames, harder_frames, load_reader
 from asl_signs.reshape import OtherHand
 from asl_signs.scores import score
 from asl_signs.sight import sight_loss, sight_tfms, train_sight
-from asl_signs.signs import sign_of
+from asl_signs.signs import SIGNS, sign_of
 
 FILE = Path(__file__).with_name('ablation.json')
 ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 200, 750
@@ -173,13 +173,22 @@ ROWS = { # name -> how it is measured; those about pixels add something to the o
     'the reader, both': kept(lambda reader, files, find: reader.read(files, find(files)))}
 
 
-def accuracies(read, data):
-    "Accuracy and pictures, and for the second test set the interval"
+ANSWERS = {'the reader, both': 0, 'the reader, whole picture': 1} # which of its thresholds counts
+
+def given(told, signs, threshold):
+    "Which share of the pictures is answered above a threshold, and which share of these answers is right"
+    sure, right = told.max(1) >= threshold, np.array(SIGNS)[told.argmax(1)] == np.array(signs)
+    return dict(threshold=threshold, answered=float(sure.mean()), right=float(right[sure].mean()))
+
+
+def accuracies(name, read, data):
+    "Accuracy and pictures; for the second test set the interval as well, and for the reader how many answers it gives"
     found = {}
-    for name, files in data.read.items():
-        second = name == 'second test set'
-        report = score(np.exp(read(files, find_hands)), [*map(sign_of, files)], files, scene_names(files) if second else np.arange(len(files)))
-        found[name] = dict(value=report.accuracy, pictures=len(files)) | (dict(interval=report.interval()) if second else {})
+    for which, files in data.read.items():
+        second, signs, told = which == 'second test set', [*map(sign_of, files)], np.exp(read(files, find_hands))
+        report = score(told, signs, files, scene_names(files) if second else np.arange(len(files)))
+        found[which] = dict(value=report.accuracy, pictures=len(files)) | (dict(interval=report.interval()) if second else {})
+        if name in ANSWERS: found[which] |= dict(given=given(told, signs, load_reader(READER).sure[ANSWERS[name]]))
     return found
 
 
@@ -195,7 +204,7 @@ def milliseconds(read, files):
 
 def measure(name, data):
     seconds, read = ROWS[name](data)
-    row = dict(accuracies=accuracies(read, data), seconds=round(seconds), ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
+    row = dict(accuracies=accuracies(name, read, data), seconds=round(seconds), ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
     rows = (json.loads(FILE.read_text()) if FILE.exists() else {}) | {name: row}
     FILE.write_text(json.dumps({known: rows[known] for known in ROWS if known in rows}, indent=1)+'\n')
     print(name, {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
