@@ -62,7 +62,7 @@ def main():
     some, many = (files[::max(1, len(files)//number)][:number] for number in (20, 200)) # of all signs
     one = str(files[0])
     found = dict(machine=dict(processor=platform.processor() or platform.machine(), cores=os.cpu_count(), python=platform.python_version(), date=time.strftime('%Y-%m-%d'),
-                              versions={name: version(name) for name in ('torch', 'fastai', 'onnxruntime')}), pictures=str(args.pictures or 'sample'))
+                              versions={name: version(name) for name in ('torch', 'fastai', 'onnxruntime')}), pictures=f'{len(files)} of {Path(args.pictures).name if args.pictures else "the drawn sample"}')
     with tempfile.TemporaryDirectory() as folder:
         pickle = str(pickled_learner(Path(folder)/'sign_language.pkl'))
         commands = [code.format(pickle=pickle, picture=one) for code in (LEARNER, READER)]
