@@ -162,8 +162,8 @@ An answer is given if its sign is at least this probable: {with_hands:.2f} with 
 ## Where it fails
 
 - N of other people is taken for M nearly always: closed fists of which neither the film nor the joints show what differs.
-- Hands that look unlike the one in the film: other shapes, other angles, sleeves and rings, more than one hand, a hand that covers little of the picture.
-- Without MediaPipe: left hands, unless it is told that a hand is a left one.
+- Hands that look unlike the one in the film: other shapes, other angles, sleeves and rings, more than one hand, a hand that is less than a sixth as large as the picture.
+- Without MediaPipe: V of other people, which is taken for K nearly always; left hands, unless it is told that a hand is a left one; and rooms without a hand, in which it may see a letter.
 - Skin tones other than the film's were only simulated; how it reads the hands of many people has not been measured. All figures on photographs are about one other person.
 '''
 
