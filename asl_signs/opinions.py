@@ -84,11 +84,10 @@ class Reader:
     facts:dict=None      # what it was trained on, and how well it reads held-out film
 
     def joints(self,
-               hands,     # `Hands`, as `find_hands` found them
-               views=None # numbers of the views to ask; None: all
-              ):          # arrays: (n, 29) log-probabilities; (n,) booleans, is it a left hand?
+               hands # `Hands`, as `find_hands` found them
+              ):     # arrays: (n, 29) log-probabilities; (n,) booleans, is it a left hand?
         "What the joints alone say"
-        told, is_left = read_hands(self.geometry, hands, views)
+        told, is_left = read_hands(self.geometry, hands)
         return judged(np.where(np.isnan(told), self.no_hand, told), hands, self.judge), is_left > .5
 
     def pixels(self,
@@ -102,12 +101,11 @@ class Reader:
     def read(self,
              files,      # pictures
              hands=None, # `Hands` of these pictures; None: only pixels are read
-             views=None, # numbers of the views to ask; None: all
              left=None   # as for `pixels`; with hands, None: as their joints say
             ) -> np.ndarray: # (n, 29) probabilities
         "What both say together"
         if hands is None: return np.exp(pooled([self.pixels(files, left=left)], [self.alone]))
-        told, is_left = self.joints(hands, views)
+        told, is_left = self.joints(hands)
         seen = self.pixels(files, hands, is_left if left is None else left)
         both = np.where(hands.found.any(1)[:, None], pooled([told, seen], self.weights), pooled([told, seen], [1, self.alone]))
         return np.exp(judged(both, hands, self.judge))
