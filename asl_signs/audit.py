@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 import pandas as pd
-from fastprogress.fastprogress import progress_bar
 from PIL import Image
 from .files import all_pictures, set_aside_copies, unreadable
 from .signs import SIGNS, set_of, sign_of
+from .store import progress
 
 # %% ../nbs/parts/audit.ipynb #914261e9
 def inspect(file:Path  # a picture
@@ -35,7 +35,7 @@ def inspect_all(files # pictures
                ) -> pd.DataFrame: # a row a picture, as `inspect` gave it; and `copy`: is it a nested second one?
     "Look at every picture, on all cores"
     with ThreadPoolExecutor() as pool:
-        rows = pd.DataFrame([*progress_bar(pool.map(inspect, files), total=len(files), leave=False)])
+        rows = pd.DataFrame([*progress(pool.map(inspect, files), 'inspecting', len(files))])
     _, copies = set_aside_copies(rows.file[rows['set'].isin(['small_test', 'second_test'])])
     return rows.assign(copy=rows.file.isin(copies))
 

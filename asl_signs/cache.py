@@ -17,11 +17,10 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 import PIL
-from fastprogress.fastprogress import progress_bar
 from PIL import Image
 from .files import DataError
 from .pictures import to_rgb
-from .store import cache_dir, fingerprint, turn
+from .store import cache_dir, fingerprint, progress, turn
 
 # %% ../nbs/parts/cache.ipynb #4aadc62f
 def small(file,    # anything that `to_rgb` takes
@@ -39,8 +38,7 @@ def pixels_path(files,   # pictures
                 size:int # pixels, side of a picture in the file
                ) -> Path: # it need not exist yet
     "The file that holds these pictures, decoded"
-    times = [file.stat().st_mtime_ns for file in sorted(files)]
-    return cache_dir()/'pixels'/f'{size}px-{fingerprint(files, times, size, PIL.__version__)}.npy'
+    return cache_dir()/'pixels'/f'{size}px-{fingerprint(files, size, PIL.__version__)}.npy'
 
 # %% ../nbs/parts/cache.ipynb #a74dafa1
 def bytes_needed(pictures:int, # how many
@@ -130,7 +128,7 @@ def _begin(part, log, shape, dtype):
 
 def _note(blocks, total, log):
     with closing(blocks), log.open('a') as notes: # closing calls off what has not begun
-        for start, checksum in progress_bar(blocks, total=total, leave=False): print(start, checksum, file=notes, flush=True)
+        for start, checksum in progress(blocks, 'blocks', total): print(start, checksum, file=notes, flush=True)
 
 # %% ../nbs/parts/cache.ipynb #88398769
 def make_pixels(files,    # pictures, in the order they are to have

@@ -9,13 +9,17 @@ __all__ = ['get_data', 'get_splitter', 'Picture', 'get_block', 'get_dls', 'steps
 
 # %% ../nbs/00_data.ipynb #dd5cda2c
 import os
+from io import IOBase
+from operator import attrgetter
 from pathlib import Path
+import numpy as np
 from fastai.vision.all import (CategoryBlock, ConvLayer, DataBlock, DataLoaders, ImageBlock, Learner, Normalize,
                                PILImage, RandomSplitter, Resize, Tensor, accuracy, aug_transforms,
-                               get_image_files, imagenet_stats, nn, parent_label, set_seed)
-from .batches import cached
-from .files import SETS, DataError, SignData, all_pictures, check, sort_pictures
-from .film import film_splitter
+                               imagenet_stats, nn, parent_label, set_seed)
+from PIL import Image
+from .batches import cached, workers_for
+from .files import SETS, DataError, SignData, all_pictures, check, check_signs, sort_pictures
+from .film import every_sign, film_splitter
 from .kaggle import DATASETS, fetch
 from .pictures import to_rgb
 from .sample import get_sample
@@ -23,14 +27,17 @@ from .settings import Settings, get_settings
 from .signs import SIGNS
 
 # %% ../nbs/00_data.ipynb #cd978352
-def get_data(source=None,  # 'sample', 'kaggle', or folders: a list, or separated as in PATH
-             sets=SETS     # the sets that must be there
+def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated as in PATH
+             sets=SETS,   # the sets that must be there
+             signs=SIGNS  # the vocabulary: names of folders; `SIGNS` unless the pictures are your own
             ) -> SignData: # three lists of pictures, checked; DataError if they cannot be used
     "Find the pictures of both archives, sort them into three sets, and make sure that they can be used"
-    source = source or os.environ.get('ASL_SIGNS_DATA') or _usual()
+    source, signs, remarks = source or os.environ.get('ASL_SIGNS_DATA') or _usual(), check_signs(signs), []
     folders, drawn = _folders(source), source == 'sample'
-    files = [file for folder in folders for file in all_pictures(folder)]
-    return check(sort_pictures(files, 'the drawn sample' if drawn else ', '.join(map(str, folders)), drawn), sets)
+    files = {file for folder in folders for file in all_pictures(folder, remarks, signs)}
+    data = sort_pictures(sorted(files), 'the drawn sample' if drawn else ', '.join(map(str, folders)), drawn, signs)
+    data.remarks = remarks + data.remarks
+    return check(data, sets)
 
 def _usual(): return 'sample' if os.environ.get('IN_TEST') else 'kaggle' # tests never download
 
@@ -42,26 +49,27 @@ def _folders(source):
 
 # %% ../nbs/00_data.ipynb #bc8a4035
 def get_splitter(settings:Settings # split, share for validation, seed
-                ):                 # a fastai splitter: files -> (training, validation) positions
+                ):                 # a fastai splitter: files -> (training, validation) positions; FilmError if a sign would be left out
     "Which pictures are kept for validation: a stretch of film, or random frames as the original had it"
     if settings.split == 'film': return film_splitter(settings.valid_pct)
-    return RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)
+    return every_sign(RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct))
 
 # %% ../nbs/00_data.ipynb #9ea96d20
 class Picture(PILImage):
     "A fastai image that is opened by `to_rgb`"
     @classmethod
-    def create(cls, fn, **kwargs): # anything that `to_rgb` takes, or a tensor as fastai makes them
-        "The picture in RGB"
+    def create(cls, fn:Path|str|bytes|IOBase|np.ndarray|Image.Image|Tensor, **kwargs):
+        "The picture in RGB, of anything that `to_rgb` takes, or of a tensor as fastai makes them"
         return super().create(fn, **kwargs) if isinstance(fn, Tensor) else cls(to_rgb(fn))
 
 # %% ../nbs/00_data.ipynb #164ac9d2
-def get_block(settings:Settings # picture size, share for validation, seed
-             ) -> DataBlock:      # to be given a folder
-    "What a training example is: the original experiment's, but for the splitter"
+def get_block(settings:Settings, # picture size, share for validation, seed
+              signs=SIGNS        # the vocabulary
+             ) -> DataBlock:     # to be given what `get_data` returned
+    "What a training example is: the original experiment's, but for where pictures come from and which are kept"
     return DataBlock(
-        blocks=(ImageBlock(Picture), CategoryBlock(vocab=SIGNS)),
-        get_items=get_image_files,
+        blocks=(ImageBlock(Picture), CategoryBlock(vocab=signs)),
+        get_items=attrgetter('train'),
         get_y=parent_label,
         splitter=get_splitter(settings),
         item_tfms=Resize(settings.size),
@@ -72,7 +80,7 @@ def get_dls(data:SignData,     # what `get_data` returned
             settings:Settings # batch size, and what `get_block` needs
            ) -> DataLoaders:  # of training and validation batches
     "The film in batches of the size asked for"
-    return get_block(settings).dataloaders(data.path, bs=settings.bs, **cached(data, settings))
+    return get_block(settings, data.signs).dataloaders(data, bs=settings.bs, **cached(data, settings))
 
 # %% ../nbs/00_data.ipynb #f6eed356
 def steps_per_epoch(pictures:int,     # that are trained on
@@ -82,10 +90,11 @@ def steps_per_epoch(pictures:int,     # that are trained on
     return pictures//settings.bs
 
 # %% ../nbs/00_data.ipynb #a3fa30d0
-def small_network() -> nn.Sequential: # takes (n, 3, side, side) normalised pictures, gives (n, 29) logits
+def small_network(signs:int=len(SIGNS) # how many there are to tell apart
+                 ) -> nn.Sequential:   # takes (n, 3, side, side) normalised pictures, gives (n, signs) logits
     "Four convolutions, each halving the picture, and a layer that decides"
     convolutions = [ConvLayer(ins, outs, stride=2) for ins, outs in ((3, 16), (16, 32), (32, 64), (64, 128))]
-    decides = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(.25), nn.Linear(512, len(SIGNS))
+    decides = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(.25), nn.Linear(512, signs)
     return nn.Sequential(*convolutions, *decides)
 
 # %% ../nbs/00_data.ipynb #15870fcf
@@ -95,10 +104,11 @@ def train_small(data:SignData,   # what `get_data` returned; of a long film, 10,
                 size:int=48      # pixels, side of the square the network sees
                ) -> Learner:     # trained, with accuracy as its metric
     "The small network, trained on one side of a split"
-    block = DataBlock(blocks=(ImageBlock(Picture), CategoryBlock(vocab=SIGNS)), get_y=parent_label, splitter=splitter,
+    block = DataBlock(blocks=(ImageBlock(Picture), CategoryBlock(vocab=data.signs)), get_y=parent_label, splitter=splitter,
                       item_tfms=Resize(size), batch_tfms=Normalize.from_stats(*imagenet_stats))
     set_seed(42, reproducible=True)
     frames = data.train[::max(1, len(data.train)//10_000)]
-    learn = Learner(block.dataloaders(frames, bs=64), small_network(), metrics=accuracy)
+    dls = block.dataloaders(frames, bs=64, num_workers=workers_for(Settings(size=size)))
+    learn = Learner(dls, small_network(len(data.signs)), metrics=accuracy)
     with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
     return learn

@@ -7,7 +7,8 @@ Docs: https://asl-signs.github.io/asl_signs/parts/files.html.md"""
 # %% auto #0
 __all__ = ['ENDINGS', 'HOUSEKEEPING', 'SETS', 'ARCHIVE', 'is_picture', 'is_housekeeping', 'files_below', 'pictures_in',
            'DataError', 'ArchiveError', 'unsafe', 'members', 'check_space', 'extract', 'unpack', 'all_pictures',
-           'SignData', 'set_aside_copies', 'sort_pictures', 'absent_signs', 'unreadable', 'check_readable', 'check']
+           'SignData', 'set_aside_copies', 'check_signs', 'sort_pictures', 'absent_signs', 'unreadable',
+           'check_readable', 'check']
 
 # %% ../nbs/parts/files.ipynb #e1aa92ce
 import filecmp, os, re, shutil, stat, warnings, zipfile, zlib
@@ -214,6 +215,17 @@ def set_aside_copies(files    # pictures of any kind
         (copies if any(filecmp.cmp(file, other, shallow=False) for other in same) else same).append(file)
     return sorted(file for same in kept.values() for file in same), sorted(copies)
 
+# %% ../nbs/parts/files.ipynb #8e09f288
+def check_signs(signs # names of folders, or a text of single letters
+               ) -> tuple: # the same, sorted; DataError if they cannot be a vocabulary
+    "Refuse a vocabulary that is too small, or that cannot be names of folders"
+    names = tuple(sorted(map(str, signs)))
+    if len(names) < 2: raise DataError(f'{len(names)} signs are too few to tell apart. Name two or more.')
+    twice = [name for name, after in zip(names, names[1:]) if name == after]
+    bad = [name for name in names if not name or name != Path(name).name or is_housekeeping(name)]
+    if twice or bad: raise DataError(f'{(twice + bad)[0]!r} cannot be a sign: each is the name of one folder, and is named once.')
+    return names
+
 # %% ../nbs/parts/files.ipynb #60d31ed3
 def sort_pictures(files,           # pictures of any of the sets
                   source:str,      # where they came from
@@ -227,7 +239,7 @@ def sort_pictures(files,           # pictures of any of the sets
     if len(films) > 1: raise DataError(f'There are several training sets: {", ".join(films)}. Name the one to use.')
     small, copies = set_aside_copies(sets['small_test'])
     second, more = set_aside_copies(sets['second_test'])
-    return SignData(sets['train'], small, second, source, drawn, tuple(sorted(signs)), copies + more, _left_out(sets[None]))
+    return SignData(sets['train'], small, second, source, drawn, check_signs(signs), copies + more, _left_out(sets[None]))
 
 def _left_out(files):
     if not files: return []
@@ -281,6 +293,8 @@ def check(data:SignData, # sorted pictures
           sets=SETS     # the sets that are needed
          ) -> SignData: # the same, if it is fit to use
     "Refuse pictures that cannot be trained on or tested with; DataError says which, and what to do"
+    sets = (sets,) if isinstance(sets, str) else sets
+    if unknown := {*sets} - {*SETS}: raise DataError(f'There is no set {min(unknown)!r}. The sets are {", ".join(SETS)}.')
     absent = [absent_signs(data, name) for name in sets]
     data.remarks += [remark for remark in absent if remark and remark not in data.remarks]
     check_readable([f for name in sets for f in getattr(data, name)])

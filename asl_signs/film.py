@@ -24,7 +24,7 @@ def films(files     # frames, in any order
          ) -> dict: # sign -> its frames in film order
     "The film of each sign, whatever signs there are"
     found = defaultdict(list)
-    for file in sorted(files, key=lambda file: (number_of(file), str(file))): found[_folder_sign(file)].append(file)
+    for file in sorted(files, key=number_of): found[_folder_sign(file)].append(file)
     return dict(found)
 
 def _folder_sign(file): return named_sign(file) or Path(file).parent.name

@@ -12,7 +12,7 @@ __all__ = ['DATASETS', 'ROOM', 'SETTINGS', 'BROWSER', 'CAUSES', 'UNKNOWN', 'PROG
 import codecs, os, re, shutil, subprocess, sys
 from collections import deque
 from pathlib import Path
-from .files import ArchiveError, DataError, extract, is_picture
+from .files import ArchiveError, DataError, extract, files_below, is_picture
 from .store import cache_dir, turn, whole
 
 # %% ../nbs/parts/kaggle.ipynb #daaa1bf2
@@ -30,8 +30,7 @@ def places() -> list: # folders, of which some may exist
 def holds_pictures(folder:Path # any folder
                   ) -> bool:   # False if it is empty, or does not exist
     "Is there a picture or an archive below this folder?"
-    files = (Path(at)/name for at, _, names in os.walk(folder, followlinks=True) for name in names)
-    return any(is_picture(file) or file.suffix == '.zip' for file in files)
+    return any(is_picture(file) or file.suffix.lower() == '.zip' for file in files_below(folder, []))
 
 # %% ../nbs/parts/kaggle.ipynb #4a661e15
 def find_dataset(slug:str       # 'owner/name' on Kaggle
@@ -45,7 +44,7 @@ def _named(slug, place, depth):
     owner, name = slug.split('/')
     found = [folder for folder in place.glob('*/'*depth + name) if folder.is_dir()]
     seen = [f for f in found if not any(part.startswith('.') for part in f.relative_to(place).parts)]
-    return sorted(seen, key=lambda folder: (owner not in folder.parts, folder))
+    return sorted(folder for folder in seen if depth == 0 or folder.parent.name == owner)
 
 def _versions(folder):
     numbered = [version for version in (folder/'versions').glob('*') if version.name.isdigit()]

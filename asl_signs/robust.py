@@ -8,6 +8,7 @@ Docs: https://asl-signs.github.io/asl_signs/robust.html.md"""
 __all__ = ['merged_files', 'emphasise', 'get_merged_dls', 'get_merged_learner', 'scene_folds', 'cross_validate', 'with_claim']
 
 # %% ../nbs/03_robust.ipynb #6d77d03a
+from functools import partial
 import numpy as np
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, FuncSplitter, ImageBlock, Learner,
                                RandomSplitter, Resize, aug_transforms, set_seed)
@@ -17,11 +18,11 @@ from .batches import cached
 from .data import Picture
 from .evaluation import ask
 from .files import SignData
-from .film import scenes
+from .film import every_sign, scenes
 from .scores import Report, score
 from .settings import Settings, get_settings
 from .signs import SIGNS, set_of, sign_of
-from .training import model_name, new_learner, trained
+from .training import model_name, new_learner, own_signs, trained
 
 # %% ../nbs/03_robust.ipynb #f6863886
 def merged_files(data:SignData # what `get_data` returned
@@ -51,9 +52,9 @@ def get_merged_dls(data:SignData,     # what `get_data` returned
                   ) -> DataLoaders:   # of training and validation batches
     "Both sets in batches, prepared as in lesson 0"
     block = DataBlock(
-        blocks=(ImageBlock(Picture), CategoryBlock(vocab=SIGNS)),
-        get_y=sign_of,
-        splitter=emphasise(_keep(settings, held_out), share),
+        blocks=(ImageBlock(Picture), CategoryBlock(vocab=data.signs)),
+        get_y=partial(sign_of, signs=data.signs),
+        splitter=emphasise(every_sign(_keep(settings, held_out)), share),
         item_tfms=Resize(settings.size),
         batch_tfms=aug_transforms())
     return block.dataloaders(merged_files(data), bs=settings.bs, **cached(data, settings))
@@ -75,7 +76,7 @@ def get_merged_learner(data:SignData,          # what `get_data` returned
     set_seed(settings.seed, reproducible=True)
     learn = new_learner(get_merged_dls(data, settings, share, held_out), settings)
     more = () if share is None and held_out is None else (share, held_out and sorted(map(str, held_out)))
-    return trained(learn, model_name(merged_files(data), settings, *more), settings)
+    return trained(learn, model_name(merged_files(data), settings, *more, *own_signs(data)), settings)
 
 # %% ../nbs/03_robust.ipynb #b8973af8
 def scene_folds(files,       # photographs of the second test set

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from .drawing import View, finish, paint_hand
 from .signs import SIGNS
-from .store import cache_dir, turn, whole
+from .store import cache_dir, progress, turn, whole
 
 # %% ../nbs/parts/sample.ipynb #a57187a7
 def drift(n:int,                 # frames
@@ -158,15 +158,11 @@ def draw_film(folder:Path,   # what the archive unpacks into
              ):
     "Draw a stand-in for grassknoted/asl-alphabet"
     train, small = (folder/name/name for name in ('asl_alphabet_train', 'asl_alphabet_test'))
-    for i, sign in _progress(list(enumerate(SIGNS))):
+    for i, sign in progress(list(enumerate(SIGNS)), 'drawing the film'):
         pictures = list(film(sign, frames+1, side, np.random.default_rng([seed, 1, i])))
         middle = pictures.pop(frames//2)
         if sign != 'del': save(middle, small/f'{sign}_test.jpg')
         for number, picture in enumerate(pictures, 1): save(picture, train/sign/f'{sign}{number}.jpg')
-
-def _progress(items):
-    from fastprogress.fastprogress import progress_bar
-    return progress_bar(items, leave=False)
 
 # %% ../nbs/parts/sample.ipynb #866e7632
 def draw_photographs(folder:Path, # what the archive unpacks into
@@ -175,7 +171,7 @@ def draw_photographs(folder:Path, # what the archive unpacks into
                      seed:int      # the same seed draws the same pictures
                     ):
     "Draw a stand-in for danrasband/asl-alphabet-test, with its nested second copy"
-    for i, sign in _progress(list(enumerate(SIGNS))):
+    for i, sign in progress(list(enumerate(SIGNS)), 'drawing photographs'):
         taken = photographs(sign, pictures, side, np.random.default_rng([seed, 2, i]))
         for number, picture in enumerate(taken, 1): save(picture, folder/sign/f'{sign}{number:04}_test.jpg')
     nested = folder/'asl-alphabet-test'

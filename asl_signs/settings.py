@@ -9,7 +9,7 @@ __all__ = ['SPLITS', 'RECIPES', 'SAMPLE', 'Settings', 'from_environment', 'get_s
 
 # %% ../nbs/parts/settings.ipynb #fc11f576
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 # %% ../nbs/parts/settings.ipynb #e3e37c26
 SPLITS = 'film', 'random'      # stretches of the film, or frames drawn from all over it
@@ -30,10 +30,14 @@ class Settings:
     pretrained:bool = True       # start from weights that know ImageNet?
     fast:bool = False            # decode pictures once, and compute as this machine does best?
     recipe:str = 'original'      # how it is trained, one of `RECIPES`; the quick one takes half as many epochs
+    workers:int = field(default=None, repr=False) # processes that decode pictures; None: what cores and shared memory allow
 
     def __post_init__(self):
         for name, value, known in (('split', self.split, SPLITS), ('recipe', self.recipe, RECIPES)):
-            if value not in known: raise ValueError(f'The {name} {value!r} (in ASL_SIGNS_{name.upper()}, or {name.upper()}=) should be one of {known}.')
+            if value in known: continue
+            raise ValueError(f'The {name} {value!r} (in ASL_SIGNS_{name.upper()}, or {name.upper()}=) should be one of {known}.')
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f'There cannot be {self.workers} workers (in ASL_SIGNS_WORKERS): 0 decodes pictures in the process that trains.')
 
 # %% ../nbs/parts/settings.ipynb #3181d714
 SAMPLE = dict(arch='tf_efficientnet_lite0', bs=32) # what differs on the drawn sample

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.film import TAKES, film_splitter, is_held_out, scenes, take_splitter
+from asl_signs.film import TAKES, FilmError, every_sign, film_splitter, is_held_out, scenes, take_splitter
 from asl_signs.signs import number_of, sign_of
 
 stretches, gaps, shares = st.integers(1, 600), st.integers(0, 120), st.sampled_from([.1, .2, .25, .3, .5, 2/3])
@@ -35,12 +35,52 @@ def test_no_two_frames_within_the_gap_on_different_sides(numbering, share, stret
         if len(seen) and len(kept): assert np.abs(seen[:, None] - kept).min() > gap
 
 
+def by_the_rule(files, share, stretch, gap):
+    "What the rule for numbers keeps and trains on; None if that leaves a sign out of a side"
+    held = {f for f in files if is_held_out(number_of(f), share, stretch)}
+    near = {f for f in files if any(sign_of(f) == sign_of(h) and abs(number_of(f) - number_of(h)) <= gap for h in held)}
+    sides = held, {*files} - near
+    return sides if all({*map(sign_of, side)} == {*map(sign_of, files)} for side in sides) else None
+
+
 @given(numberings, shares, stretches, gaps, st.randoms())
-def test_the_same_frames_are_kept_in_any_order_and_with_any_missing(numbering, share, stretch, gap, random):
+def test_frames_in_any_order_are_split_by_their_numbers_where_that_serves_every_sign(numbering, share, stretch, gap, random):
     files = frames(numbering)
-    some = random.sample(files, random.randint(1, len(files)))
-    everything, part = (sides(film_splitter(share, stretch, gap), of) for of in (files, some))
-    if everything and part: assert set(part[1]) == set(everything[1]) & set(some)
+    random.shuffle(files)
+    if not (expected := by_the_rule(files, share, stretch, gap)): return
+    train, valid = sides(film_splitter(share, stretch, gap), files)
+    assert ({*valid}, {*train}) == expected
+
+
+@given(numberings, shares, st.none() | stretches, st.none() | gaps)
+def test_every_sign_is_on_both_sides_or_it_is_named(numbering, share, stretch, gap):
+    files = frames(numbering)
+    try: train, valid = film_splitter(share, stretch, gap)(files)
+    except FilmError as e: assert any(f' {sign}' in str(e) for sign in numbering) and "split='random'" in str(e)
+    else:
+        for side in (train, valid): assert {sign_of(files[i]) for i in side} == {*numbering}
+
+
+@pytest.mark.parametrize('name', ['IMG_{:04}', 'WIN_20261125_18_{:02}_00_Pro', '{}', 'hand (copy {})'])
+def test_a_camera_that_numbers_on_from_sign_to_sign(name):
+    files = [Path(sign)/f'{name.format(20*i + n)}.jpg' for i, sign in enumerate('ABCDEFGHIJKLMNOPQRSTUV') for n in range(1, 21)]
+    train, valid = sides(film_splitter(), files)
+    for side, least in ((train, 14), (valid, 3)):
+        assert min(sum(sign_of(f) == sign for f in side) for sign in 'ABCDEFGHIJKLMNOPQRSTUV') >= least
+
+
+@pytest.mark.parametrize('names', [['9f8e', '0ab1', '77cd', '1e5', '21a', 'bb9'], ['cat', 'dog', 'cow', 'hen', 'pig', 'owl'],
+                                   ['3f2504e0-4f89', '6ba7b810-9dad', '00a0c91e-6bf6', '1e2504e0-0000', '2-a', '3-b']])
+def test_names_that_are_no_numbers_are_refused_and_not_split_at_random(names):
+    with pytest.raises(FilmError, match='pictures of A are not numbered') as error: film_splitter()([Path('A')/f'{name}.jpg' for name in names])
+    assert sum(f'{name}.jpg' in str(error.value) for name in names) == 3 and "split='random'" in str(error.value)
+
+
+def test_signs_with_too_few_pictures_are_named():
+    files = frames({'A': range(1, 41), 'B': [1, 2, 3], 'del': [7]})
+    with pytest.raises(FilmError, match='never kept for validation would be B, del'): film_splitter()(files)
+    lonely = frames({'A': range(1, 41), 'B': [1]})
+    with pytest.raises(FilmError, match='never trained on would be B'): every_sign(lambda files: ([*range(40)], [40]))(lonely)
 
 
 @given(shares, st.integers(1, 600), st.integers(1, 4000))
@@ -52,8 +92,8 @@ def test_the_share_is_right_within_one_stretch(share, stretch, frames):
 @given(numberings, st.integers(1, 5))
 def test_frames_that_are_left_out_lie_in_the_gap(numbering, gap):
     files = frames(numbering)
-    if not (found := sides(film_splitter(stretch=100, gap=gap), files)): return
-    train, valid = found
+    if not by_the_rule(files, .2, 100, gap): return
+    train, valid = sides(film_splitter(stretch=100, gap=gap), files)
     for file in set(files) - set(train) - set(valid):
         assert min(abs(number_of(file) - number_of(f)) for f in valid if sign_of(f) == sign_of(file)) <= gap
 
