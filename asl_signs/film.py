@@ -113,7 +113,12 @@ def check_sides(files,          # frames
 def every_sign(splitter # a fastai splitter: files -> (training, validation) positions
               ):        # another one; FilmError names a sign that it would leave untrained
     "The same split, refused where a sign would not be trained on"
-    return lambda files: check_sides(files, *splitter(files), both=False)
+    def split(files):
+        "Which positions are trained on, and which are kept"
+        sides = splitter(files)
+        check_sides(files, *sides, both=False)
+        return sides
+    return split
 
 # %% ../nbs/parts/film.ipynb #47a1bd61
 def check_numbered(files # frames
