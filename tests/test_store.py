@@ -4,6 +4,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from asl_signs.sample import draw_sample, get_sample
@@ -83,3 +84,17 @@ def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
     assert other.communicate(timeout=LONG) == ('mine\n', '') and other.returncode == 0
     with turn(path): pass
     assert not capfd.readouterr().err
+
+
+def strict(file):
+    "What JSON a program reads that is not Python"
+    def refuse(word): raise ValueError(f'{word} is no JSON')
+    return json.loads(Path(file).read_text(), parse_constant=refuse)
+
+
+def test_a_number_that_cannot_be_said_is_null(tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_OUT', str(tmp_path))
+    (tmp_path/'metrics.json').write_text('{"accuracies": {"by an older version": {"value": 1, "interval": [NaN, Infinity]}}}')
+    record('one scene', np.float32(.5), pictures=np.int64(4), interval=(np.nan, float('inf')))
+    old, new = strict(tmp_path/'metrics.json')['accuracies'].values()
+    assert old['interval'] == [None, None] and new == dict(value=.5, pictures=4, interval=[None, None])
