@@ -10,7 +10,7 @@ __all__ = ['KERNEL', 'told', 'Visible', 'LessonError', 'run_notebook', 'lessons_
            'shrink', 'is_noise', 'tidy', 'refresh', 'stamp_lessons', 'parse', 'absolute', 'show', 'main']
 
 # %% ../nbs/parts/lessons.ipynb #19d8ecc6
-import argparse, asyncio, json, os, platform, re, sys, time
+import argparse, asyncio, os, platform, re, sys, time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from traitlets.config import Config
 from .files import DataError
 from .film import FilmError
 from .pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
-from .store import recorded, whole
+from .store import as_json, recorded, whole
 
 # %% ../nbs/parts/lessons.ipynb #25f332a8
 def told(message:dict # from a Jupyter kernel
@@ -232,7 +232,7 @@ def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PAT
         done = list(run_all(lessons_in(nbs), source, part))
         ran, metrics['seconds'] = {name: nb for name, nb, _ in done}, {name: seconds for name, _, seconds in done}
         metrics['accuracies'] = recorded(part/'metrics.json')
-        (part/'metrics.json').write_text(json.dumps(metrics, indent=1)+'\n')
+        (part/'metrics.json').write_text(as_json(metrics))
         write_pages(ran, nbs, part)
         (part/'index.html').write_text(index_page(metrics, ran, nbs, part), encoding='utf-8')
         replace_folder(part, to)

@@ -45,8 +45,9 @@ ORIGINAL = pd.Series(dict(A=15, B=30, C=17, D=25, E=19, F=13, G=13, H=30, I=29, 
 # %% ../nbs/parts/plots.ipynb #da3f2754
 def _bars(axes, table):
     least, most = table.recall - table.low, table.high - table.recall
+    label = 'read rightly, and its interval (95 %)' if table.low.notna().any() else 'read rightly'
     at = np.arange(len(table))
-    axes.bar(at, table.recall, width=.66, color=BLUE, alpha=.55, label='read rightly, and its interval (95 %)',
+    axes.bar(at, table.recall, width=.66, color=BLUE, alpha=.55, label=label,
              yerr=np.clip([least, most], 0, 1), error_kw=dict(ecolor='.15', elinewidth=1, capsize=2))
     half, middle = max(len(table), 12)/2 + .1, (len(table) - 1)/2 # a single bar should not be as broad as the page
     _frame(axes, ylabel='of the pictures', ylim=(0, 1.02), xlim=(middle - half, middle + half))

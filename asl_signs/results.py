@@ -9,9 +9,10 @@ __all__ = ['MEASURED', 'COMPARED', 'WAYS', 'READ', 'keep', 'share', 'with_interv
            'benchmark', 'bench_table', 'recipe_table', 'ablation', 'ablation_table']
 
 # %% ../nbs/parts/results.ipynb #e81113eb
-import json
+import json, math
 from pathlib import Path
 from statistics import median
+from .store import as_json
 
 # %% ../nbs/parts/results.ipynb #24f8dc50
 def keep(metrics:Path, # `metrics.json` of a run
@@ -23,7 +24,7 @@ def keep(metrics:Path, # `metrics.json` of a run
     "Keep the numbers of a run"
     run = json.loads(metrics.read_text())
     run['data'] |= dict(source=data, found=data)
-    to.write_text(json.dumps(dict(title=title, command=command) | run, indent=1)+'\n')
+    to.write_text(as_json(dict(title=title, command=command) | run))
 
 # %% ../nbs/parts/results.ipynb #089b422e
 def share(accuracy:dict|None # {'value': share, 'pictures': number}; None: not measured
@@ -32,11 +33,12 @@ def share(accuracy:dict|None # {'value': share, 'pictures': number}; None: not m
     return f'{100*accuracy["value"]:.2f} % of {accuracy["pictures"]:,}' if accuracy else '–'
 
 # %% ../nbs/parts/results.ipynb #dc45c9ac
-def with_interval(accuracy:dict|None # as for `share`; with 'interval', two shares, if that is known
+def with_interval(accuracy:dict|None # as for `share`; with 'interval', two shares, if that is known; None in it: it cannot be said
                  ) -> str:           # e.g. '15.71 % of 420 (12.0 to 19.8)'
     "An accuracy, with the number of pictures and what it might have been"
-    if not accuracy or 'interval' not in accuracy: return share(accuracy)
-    return f'{share(accuracy)} ({" to ".join(f"{100*bound:.1f}" for bound in accuracy["interval"])})'
+    bounds = (accuracy or {}).get('interval') or [None]
+    if any(bound is None or math.isnan(bound) for bound in bounds): return share(accuracy)
+    return f'{share(accuracy)} ({" to ".join(f"{100*bound:.1f}" for bound in bounds)})'
 
 # %% ../nbs/parts/results.ipynb #a57f4a10
 MEASURED = ('validation, random frames', 'validation, held-out film', # names of accuracies

@@ -9,7 +9,7 @@ __all__ = ['sign_numbers', 'check_probabilities', 'Report', 'score', 'bootstrap_
            'compare']
 
 # %% ../nbs/parts/scores.ipynb #60bf64d6
-import json, math
+import math
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from scipy.stats import bootstrap
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 from .signs import SIGNS
-from .store import whole
+from .store import as_json, whole
 
 # %% ../nbs/parts/scores.ipynb #bbc24a87
 def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
@@ -69,16 +69,22 @@ class Report:
 def score(probabilities, # (n, 29); a row of nan where there was no answer
           answers,       # n signs, by name or number
           files=None,    # the n pictures; None: they are called 'picture 1', …
-          scenes=None,   # n numbers, the same for pictures of one scene; None: each is a scene of its own
+          scenes=None,   # n names or numbers, the same for pictures of one scene; None: each is a scene of its own
           title:str=''   # who was asked what, in a few words
          ) -> Report:    # ValueError if there are no pictures, or the ingredients do not fit each other
     "A report on what a reader answered"
     if not len(answers): raise ValueError('There are no pictures to score.')
     files = [_named(None, place) for place in range(len(answers))] if files is None else list(files)
-    scenes = np.arange(len(files)) if scenes is None else np.unique(scenes, return_inverse=True)[1]
+    scenes = range(len(files)) if scenes is None else list(scenes)
     if not len(files) == len(answers) == len(scenes):
         raise ValueError(f'{len(answers)} answers, {len(files)} pictures and {len(scenes)} scenes: there should be one of each for every picture.')
-    return Report(title, files, sign_numbers(answers, files), check_probabilities(probabilities, files), scenes)
+    return Report(title, files, sign_numbers(answers, files), check_probabilities(probabilities, files), _numbered(scenes, files))
+
+def _numbered(scenes, files):
+    nameless = [file for file, scene in zip(files, scenes) if scene is None or scene != scene]
+    if nameless: raise ValueError(f'{nameless[0]}: nothing says which scene it is of. ({len(nameless)} of {len(files)} pictures are like that.)')
+    numbers = {scene: number for number, scene in enumerate(sorted({*scenes}))}
+    return np.array([numbers[scene] for scene in scenes])
 
 # %% ../nbs/parts/scores.ipynb #05a5ef82
 @patch(as_prop=True)
@@ -113,7 +119,8 @@ def per_sign(self:Report):
     counts = self.confusion
     precision, recall, *_ = precision_recall_fscore_support(self.answers, self.read, labels=range(len(SIGNS)), zero_division=np.nan)
     table = pd.DataFrame(dict(right=np.diag(counts), of=counts.sum(axis=1), said=counts.sum(axis=0)[:-1], precision=precision, recall=recall))
-    bounds = [wilson(right, of, self.design_effect) for right, of in zip(table.right, table.of)]
+    effect = self.design_effect if self.scenes.max() else math.inf # one scene is not even one independent picture
+    bounds = [wilson(right, of, effect) for right, of in zip(table.right, table.of)]
     return table.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
 # %% ../nbs/parts/scores.ipynb #ea8b4d1a
@@ -147,11 +154,11 @@ def design_effect(self:Report):
 
 def wilson(right:float,       # successes
            of:float,          # trials
-           effect:float=1,    # design effect: how many trials are worth one independent trial
+           effect:float=1,    # design effect: how many trials are worth one independent trial; infinite: there is none
            z:float=1.96       # standard score of the confidence level
-          ) -> tuple[float, float]: # bounds from 0 to 1; nan for both if there were no trials
+          ) -> tuple[float, float]: # bounds from 0 to 1; nan for both if there were no trials, or no independent ones
     "Wilson's score interval for a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953)"
-    if not of: return math.nan, math.nan
+    if not of or math.isinf(effect): return math.nan, math.nan
     n, share = of/effect, right/of
     middle, half = share + z*z/(2*n), z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))
     return max(0., (middle - half)/(1 + z*z/n)), min(1., (middle + half)/(1 + z*z/n))
@@ -224,9 +231,11 @@ def span(bounds # two shares, or nan
 def rows(self:Report
         ) -> dict: # name -> figure in words
     "The figures of the report, by name"
-    return {'pictures, all counted': f'{len(self):,} in {self.scenes.max() + 1:,} scenes', 'read rightly': f'{self.right.sum():,}',
-            'accuracy': percent(self.accuracy), 'interval, drawing scenes': span(self.interval()),
-            'too narrow: drawing pictures': span(self.interval(by_scene=False)), 'right sign among the first 3': percent(self.top(3)),
+    drawn, scenes = self.interval(), self.scenes.max() + 1
+    narrow = drawn if scenes == 1 else self.interval(by_scene=False) # alone it would be taken for the other
+    return {'pictures, all counted': f'{len(self):,} in {scenes:,} {"scene" if scenes == 1 else "scenes"}', 'read rightly': f'{self.right.sum():,}',
+            'accuracy': percent(self.accuracy), 'interval, drawing scenes': span(drawn),
+            'too narrow: drawing pictures': span(narrow), 'right sign among the first 3': percent(self.top(3)),
             'macro F1': f'{self.macro_f1:.3f}', 'log-loss': f'{self.loss:.3f}', 'calibration error': f'{self.calibration_error:.3f}',
             'without an answer': f'{(~self.answered).sum():,}'}
 
@@ -254,7 +263,7 @@ def save(self:Report,
          path:str|Path # a file
         ) -> Path:     # the same
     "Write the report as JSON; the file appears whole or not at all"
-    with whole(path) as part: part.write_text(json.dumps(self.to_dict(), indent=1)+'\n')
+    with whole(path) as part: part.write_text(as_json(self.to_dict()))
     return Path(path)
 
 # %% ../nbs/parts/scores.ipynb #4183fa4c

@@ -250,3 +250,25 @@ class SignReader(PictureReader):
             return dict(file=str(file), sign=reading.sign, best=reading.best, confidence=reading.confidence, box=reading.box, wrong='')
         rows = [row(*pair) for pair in zip(files, self.read_many(files, broken='keep', **kwargs))]
         return pd.DataFrame(rows, columns=['file', 'sign', 'best', 'confidence', 'box', 'wrong'])
+
+# %% ../nbs/parts/signreader.ipynb #22f2fe5d
+def _probabilities(self:SignReader,
+                   pictures,          # n pictures, each as `read` takes it
+                   colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
+                   left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                   progress:bool=True # a progress bar, if tqdm is installed?
+                  ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
+    "The probabilities of all signs, for each picture"
+    def row(picture):
+        "The probabilities, or what is wrong with the picture"
+        try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
+        except PictureError as e: return e
+    with ThreadPoolExecutor(CORES) as pool:
+        futures = [pool.submit(row, picture) for picture in pictures]
+        try: rows = [future.result() for future in with_progress(futures, progress)]
+        finally: pool.shutdown(cancel_futures=True)
+    wrong = [one for one in rows if isinstance(one, PictureError)]
+    if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. The first: {wrong[0]}', stacklevel=2)
+    return np.array([[np.nan]*len(SIGNS) if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
+
+SignReader.probabilities = _probabilities

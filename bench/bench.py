@@ -18,7 +18,7 @@ from asl_signs.files import SignData
 from asl_signs.sample import draw_sample
 from asl_signs.settings import get_settings
 from asl_signs.speed import BFloat16OnCPU, fast_callbacks, train_quickly
-from asl_signs.store import cache_dir, turn, whole
+from asl_signs.store import as_json, cache_dir, turn, whole
 from asl_signs.training import new_learner, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -289,7 +289,7 @@ def bench(known, chosen, file, **about):
     for name in chosen or known:
         figures = figures | about | {name: known[name](), 'machine': figures.get('machine', {}) | {name: machine()}}
         tqdm.write(f'{name}: {json.dumps(figures[name])}')
-        with whole(file) as part: part.write_text(json.dumps(figures, indent=1)+'\n')
+        with whole(file) as part: part.write_text(as_json(figures))
 
 
 def machine():

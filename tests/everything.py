@@ -1,5 +1,5 @@
 "Every notebook and every test, counted: the command behind `make test`"
-import os, re, subprocess, sys, time
+import json, os, re, subprocess, sys, time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,24 +18,31 @@ def shown(command, env):
     return process.returncode, ''.join(lines)
 
 
+def is_skipped(path):
+    "Does a notebook say that it is not to be run? nbdev reads that from its first cells, and counts it as passed"
+    cells = json.loads(Path(path).read_text(encoding='utf-8'))['cells']
+    return any(re.search(r'^[-\s]*skip_exec:\s*(true|yes|1)', ''.join(cell['source']), re.IGNORECASE | re.MULTILINE) for cell in cells[:2])
+
+
 def notebooks(env):
-    "How many notebooks passed and failed"
+    "How many notebooks passed, failed and were skipped"
     from nbdev.doclinks import nbglob
     os.chdir(ROOT)
-    count = len(nbglob(as_path=True))
+    paths = nbglob(as_path=True)
+    skipped = sum(map(is_skipped, paths))
     status, output = shown([BIN/'nbdev-test', '--n-workers', '2', '--timing', '--do-print'], env)
     named = re.search(r'Failed On The Following Notebooks:\n=+\n((?:\t.+\n?)+)', output)
     failed = len(named[1].strip().splitlines()) if named else int(status != 0)
-    return count - failed, failed
+    return len(paths) - failed - skipped, failed, skipped
 
 
 def tests(env, report):
-    "How many tests passed and failed"
+    "How many tests passed, failed and were skipped"
     status, _ = shown([sys.executable, '-m', 'pytest', '-q', '-rs', '-n', '2', '--dist', 'loadfile', '--durations=8', f'--junitxml={report}', 'tests'], env)
-    if not report.exists(): return 0, 1
+    if not report.exists(): return 0, 1, 0
     suite = ET.parse(report).getroot().find('testsuite')
     count, failures, errors, skipped = (int(suite.get(name)) for name in ('tests', 'failures', 'errors', 'skipped'))
-    return count - failures - errors - skipped, failures + errors or int(status != 0)
+    return count - failures - errors - skipped, failures + errors or int(status != 0), skipped
 
 
 def main():
@@ -47,8 +54,8 @@ def main():
             'OMP_NUM_THREADS': '1', # two notebooks at once on two cores: four threads would get in each other's way
             'PYTHONWARNINGS': 'ignore:`torch.jit.script` is deprecated,ignore:IProgress not found'}
         counts = [notebooks(env), tests(env, Path(folder)/'tests.xml')]
-    passed, failed = (sum(column) for column in zip(*counts))
-    print(f'\n{time.time()-start:.0f} seconds\n{passed} passed, {failed} failed', flush=True)
+    passed, failed, skipped = (sum(column) for column in zip(*counts))
+    print(f'\n{time.time()-start:.0f} seconds\n{passed} passed, {failed} failed, {skipped} skipped', flush=True)
     return int(failed > 0)
 
 

@@ -271,7 +271,7 @@ class Page:
     def __init__(self, browser, url, **how):
         self.asked, self.errors = [], []
         self.page = browser.new_context(viewport=dict(width=1100, height=800), **how).new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(300_000)
         self.page.on('request', lambda request: self.asked.append(request.url))
         self.page.on('console', lambda message: message.type == 'error' and self.errors.append(message.text))
         self.page.on('pageerror', lambda error: self.errors.append(str(error)))

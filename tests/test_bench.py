@@ -75,9 +75,9 @@ def test_both_ways_learn_from_the_files_on_the_disk(data):
 
 @pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='memory is read from /proc, which Linux has')
 def test_memory_of_workers_counts():
-    hold = 'import time; held = bytearray(b"x")*50_000_000; print("ready", flush=True); time.sleep(60)'
+    hold = 'held = bytearray(b"x")*50_000_000; print("ready", flush=True); input()'
     script = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {hold!r}])'
-    with subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, '-c', script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         parent, *workers = bench.family(process.pid)
         assert len(workers) == 1 and bench.held(workers[0]) > 50 > bench.held(parent)

@@ -131,7 +131,7 @@ print(f'made {decoded.call_count} {int(pixels.array.sum(dtype="int64"))}')'''
 
 def test_of_two_processes_at_once_one_makes_it(files):
     both = [subprocess.Popen([sys.executable, '-c', SCRIPT, files[0].parent], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=60)[0]).groups() for process in both]
+    said = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=600)[0]).groups() for process in both]
     assert sorted(int(decoded) for decoded, _ in said) == [0, 600]
     assert {int(total) for _, total in said} == {int(expected(files).sum(dtype='int64'))}
 

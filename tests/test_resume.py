@@ -1,5 +1,5 @@
 "A training that is killed and resumed ends where one ends that was not; damaged checkpoints are named and passed over"
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 import numpy as np
 import pytest
 import torch
@@ -8,6 +8,7 @@ from asl_signs.data import get_data, get_dls, small_network
 from asl_signs.resume import Checkpoints, last_checkpoint
 from asl_signs.sample import draw_sample
 from asl_signs.settings import get_settings
+from waiting import LONG, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -108,17 +109,20 @@ sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from fastai.vision.all import Callback
 from test_resume import training
-class Slow(Callback):
+class Stuck(Callback):
     def before_batch(self):
-        if self.n_epoch > 1 and self.epoch == 1: time.sleep(1)
-training(Path(sys.argv[1]), Path(sys.argv[2]), Slow())'''
+        if (self.n_epoch, self.epoch, self.iter) != (3, 1, 1): return
+        Path(sys.argv[4]).touch()
+        time.sleep(3600)
+training(Path(sys.argv[1]), Path(sys.argv[2]), Stuck())'''
 
 
 def test_a_process_that_was_killed(uninterrupted, pictures, tmp_path):
     "Without a moment to clean up, as when memory is full or a machine is taken away"
-    process = subprocess.Popen([sys.executable, '-c', SCRIPT, pictures, tmp_path/'checkpoints', os.path.dirname(__file__)], env=os.environ | {'PYTEST_CURRENT_TEST': ''})
-    deadline = time.time() + 120
-    while not (tmp_path/'checkpoints'/'1-0001.pth').exists() and time.time() < deadline: time.sleep(.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    arguments = [pictures, tmp_path/'checkpoints', os.path.dirname(__file__), tmp_path/'stuck']
+    process = subprocess.Popen([sys.executable, '-c', SCRIPT, *arguments], env=os.environ | {'PYTEST_CURRENT_TEST': ''})
+    try: wait_for((tmp_path/'stuck').exists, process)
+    finally: process.kill()
+    assert process.wait(LONG) == -signal.SIGKILL
+    assert (tmp_path/'checkpoints'/'1-0001.pth').exists()
     same(training(pictures, tmp_path/'checkpoints'), uninterrupted)

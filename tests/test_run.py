@@ -1,5 +1,5 @@
 "The command behind `make run`: what it leaves, what it refuses, and what an interruption leaves"
-import json, os, re, shutil, signal, subprocess, sys, time
+import json, os, re, shutil, signal, subprocess, sys
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import patch
@@ -10,6 +10,7 @@ from asl_signs.data import get_splitter
 from asl_signs.lessons import check_first, main, replace_folder
 from asl_signs.sample import draw_sample
 from asl_signs.signs import SIGNS, number_of
+from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_inference', '05_app'
@@ -190,10 +191,9 @@ def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_pa
         process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT,
                                    env=os.environ | settings, stderr=file, start_new_session=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in background jobs
-    deadline = time.time() + 180
-    while when not in said.read_text() and time.time() < deadline: time.sleep(.1)
+    wait_for(lambda: when in said.read_text(), process)
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
-    assert process.wait(90) == 1
+    assert process.wait(LONG) == 1
     assert 'Interrupted' in said.read_text().splitlines()[-1] and 'Traceback' not in said.read_text(), said.read_text()[-2000:]
     assert json.loads((tmp_path/'report'/'metrics.json').read_text()) == {'old': True}
     assert [f.name for f in tmp_path.iterdir()] == ['report']

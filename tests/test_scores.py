@@ -185,3 +185,37 @@ def test_the_order_of_pictures_does_not_matter(made, random):
 def test_names_and_numbers_of_signs_are_the_same():
     assert sign_numbers(SIGNS).tolist() == sign_numbers(range(29)).tolist() == [*range(29)]
     assert sign_numbers(np.arange(3)).tolist() == [0, 1, 2]
+
+
+# One scene: an accuracy, and nothing about others
+
+def strict(text):
+    "What JSON a program reads that is not Python"
+    def refuse(word): raise ValueError(f'{word} is no JSON')
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize('signs', [['A'], ['A', 'A', 'B', None]], ids=['one picture', 'four'])
+def test_one_scene_is_kept_as_json_without_an_interval(signs, tmp_path):
+    report = score(sure(*signs), ['A']*len(signs), scenes=['anna']*len(signs))
+    kept = strict(report.save(tmp_path/'one.json').read_text())
+    assert kept['interval'] == [None, None] and kept['per_sign']['A']['right'] == signs.count('A')
+    assert 'low' not in kept['per_sign']['A'] and report.per_sign[['low', 'high']].isna().all(axis=None)
+    words = report.rows()
+    assert words['interval, drawing scenes'] == words['too narrow: drawing pictures'] == 'cannot be said: there is only one scene'
+
+
+@pytest.mark.parametrize('answers', [['A'], ['A', 'B'], ['A']*4])
+def test_json_of_any_report_is_json(answers, tmp_path):
+    for scenes in (None, [1]*len(answers)):
+        for told in (sure(*answers), [NONE]*len(answers)): strict(score(told, answers, scenes=scenes).save(tmp_path/'some.json').read_text())
+
+
+def test_scenes_may_have_any_names():
+    for scenes in (['b', 'a', 'b'], [3, 1, 3], [('anna', 'A'), ('anna', 'B'), ('anna', 'A')], np.array([2., 1., 2.])):
+        assert score(sure(*'AAA'), [*'AAA'], scenes=scenes).scenes.tolist() in ([1, 0, 1], [0, 1, 0])
+
+
+@pytest.mark.parametrize('nothing', [None, math.nan])
+def test_a_picture_without_a_scene_is_named(nothing):
+    with pytest.raises(ValueError, match='two.jpg: nothing says which scene'): score(sure(*'AA'), [*'AA'], ['one.jpg', 'two.jpg'], scenes=['anna', nothing])

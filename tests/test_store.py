@@ -4,10 +4,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from asl_signs.sample import draw_sample, get_sample
 from asl_signs.store import fingerprint, record, recorded, turn, whole
+from waiting import LONG
 
 
 def processes(function, arguments):
@@ -75,10 +77,24 @@ def test_fingerprints_tell_files_apart(tmp_path):
 
 
 def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
-    path, script = tmp_path/'weights.pth', 'import sys, time; from asl_signs.store import turn\nwith turn(sys.argv[1]): print("mine", flush=True); time.sleep(2)'
-    with subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        with turn(path, patience=.2): assert other.wait(10) == 0
-    assert 'Another process is making weights.pth' in capfd.readouterr().err
+    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.store import turn\nwith turn(sys.argv[1], patience=.2): print("mine")'
+    with turn(path):
+        other = subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert 'Another process is making weights.pth' in other.stderr.readline() # it waits as long as this block lasts
+    assert other.communicate(timeout=LONG) == ('mine\n', '') and other.returncode == 0
     with turn(path): pass
     assert not capfd.readouterr().err
+
+
+def strict(file):
+    "What JSON a program reads that is not Python"
+    def refuse(word): raise ValueError(f'{word} is no JSON')
+    return json.loads(Path(file).read_text(), parse_constant=refuse)
+
+
+def test_a_number_that_cannot_be_said_is_null(tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_OUT', str(tmp_path))
+    (tmp_path/'metrics.json').write_text('{"accuracies": {"by an older version": {"value": 1, "interval": [NaN, Infinity]}}}')
+    record('one scene', np.float32(.5), pictures=np.int64(4), interval=(np.nan, float('inf')))
+    old, new = strict(tmp_path/'metrics.json')['accuracies'].values()
+    assert old['interval'] == [None, None] and new == dict(value=.5, pictures=4, interval=[None, None])

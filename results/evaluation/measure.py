@@ -4,7 +4,7 @@ FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasba
 beside this file and a row for the README's table above it. Networks are trained as the lessons train them, pictures come from the
 cache (`fast=True`), and the backbone is EfficientNet-Lite0, whose weights need no download. Every run of a recipe is one look at
 the second test set: count it in results/README.md."""
-import json, sys
+import sys
 from pathlib import Path
 import numpy as np
 from asl_signs.data import get_data
@@ -13,6 +13,7 @@ from asl_signs.heatmaps import heat_at_edge, heat_maps
 from asl_signs.lessons import facts
 from asl_signs.robust import cross_validate
 from asl_signs.settings import get_settings
+from asl_signs.store import as_json
 from asl_signs.training import get_learner
 
 HERE = Path(__file__).resolve().parent
@@ -62,10 +63,10 @@ def measure(name, data):
     about['data'] |= dict(source=SOURCE, found=SOURCE)
     row = dict(title=title, command=f'python results/evaluation/measure.py FILM SECOND {name}') | about
     row |= dict(accuracies={kind: accuracy(report, settings) for kind, report in reports.items()})
-    (HERE.parent/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
+    (HERE.parent/f'{name}.json').write_text(as_json(row))
     about_heat = {kind: report.heat for kind, report in reports.items() if hasattr(report, 'heat')}
     found = reports['second test set'].to_dict() | (dict(heat_at_edge=about_heat) if about_heat else {})
-    (HERE/f'{name}.json').write_text(json.dumps(found, indent=1)+'\n')
+    (HERE/f'{name}.json').write_text(as_json(found))
     print(*reports.values(), sep='\n\n', flush=True)
 
 

@@ -25,6 +25,7 @@ from asl_signs.reshape import OtherHand
 from asl_signs.scores import score
 from asl_signs.sight import sight_loss, sight_tfms, train_sight
 from asl_signs.signs import SIGNS, sign_of
+from asl_signs.store import as_json
 
 FILE = Path(__file__).with_name('ablation.json')
 ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 200, 750
@@ -206,7 +207,7 @@ def measure(name, data):
     seconds, read = ROWS[name](data)
     row = dict(accuracies=accuracies(name, read, data), seconds=round(seconds), ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
     rows = (json.loads(FILE.read_text()) if FILE.exists() else {}) | {name: row}
-    FILE.write_text(json.dumps({known: rows[known] for known in ROWS if known in rows}, indent=1)+'\n')
+    FILE.write_text(as_json({known: rows[known] for known in ROWS if known in rows}))
     print(name, {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
 
 
