@@ -195,6 +195,11 @@ class SignData:
         with Image.open(self.first) as picture: return min(picture.size)
 
     @property
+    def own(self) -> list:
+        "The vocabulary as the only element if it is not `SIGNS`, else nothing: a network's name has to say it"
+        return [] if self.signs == SIGNS else [self.signs]
+
+    @property
     def note(self) -> str:
         "What has to stand below these pictures wherever they are shown"
         return 'drawn stand-ins, not for learning to sign' if self.drawn else ''

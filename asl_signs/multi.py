@@ -19,7 +19,7 @@ from .data import get_data, get_dls
 from .files import DataError, SignData
 from .settings import Settings, get_settings
 from .store import cache_dir
-from .training import checkpoints, film_name, new_learner, save_learner, train
+from .training import checkpoints, model_name, new_learner, save_learner, train
 
 # %% ../nbs/parts/multi.ipynb #03e7f22a
 def share_of(settings:Settings, # of the whole training
@@ -39,7 +39,7 @@ def train_on_all(data:SignData,          # what `get_data` returned
     PartialState(cpu=not cards) # this process's card becomes the current one
     settings = settings or get_settings(data)
     set_seed(settings.seed, reproducible=True)
-    learn, name = new_learner(get_dls(data, share_of(settings, num_distrib())), settings), film_name(data, settings)
+    learn, name = new_learner(get_dls(data, share_of(settings, num_distrib())), settings), model_name(data.train, settings, *data.own)
     with learn.distrib_ctx(sync_bn=cards, cpu=not cards): train(learn, settings, checkpoints(name, resume))
     if not rank_distrib(): save_learner(learn, name)
     return learn
@@ -54,7 +54,7 @@ def main(argv=None # arguments; None: those of the command line
     args = parser.parse_args(argv)
     try:
         data = get_data(args.data)
-        path = cache_dir()/'models'/f'{film_name(data, get_settings(data))}.pth'
+        path = cache_dir()/'models'/f'{model_name(data.train, get_settings(data), *data.own)}.pth'
         if path.exists(): return _say(f'{path} is there already; lessons load it. Delete it to train it again.')
         train_on_all(data, resume=not args.anew)
         return _say(f'Trained by {max(1, num_distrib())} processes: {path}')

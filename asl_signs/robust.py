@@ -22,7 +22,7 @@ from .film import every_sign, scenes
 from .scores import Report, score
 from .settings import Settings, get_settings
 from .signs import SIGNS, set_of, sign_of
-from .training import model_name, new_learner, own_signs, trained
+from .training import model_name, new_learner, trained
 
 # %% ../nbs/03_robust.ipynb #f6863886
 def merged_files(data:SignData # what `get_data` returned
@@ -76,7 +76,7 @@ def get_merged_learner(data:SignData,          # what `get_data` returned
     set_seed(settings.seed, reproducible=True)
     learn = new_learner(get_merged_dls(data, settings, share, held_out), settings)
     more = () if share is None and held_out is None else (share, held_out and sorted(map(str, held_out)))
-    return trained(learn, model_name(merged_files(data), settings, *more, *own_signs(data)), settings)
+    return trained(learn, model_name(merged_files(data), settings, *more, *data.own), settings)
 
 # %% ../nbs/03_robust.ipynb #b8973af8
 def scene_folds(files,       # photographs of the second test set

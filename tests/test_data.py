@@ -1,6 +1,5 @@
 "Exactly the film is trained on, whatever lies beside it; and pictures of one's own"
 import os, shutil
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 import numpy as np
@@ -14,7 +13,7 @@ from asl_signs.film import film_splitter
 from asl_signs.robust import get_merged_dls, merged_files
 from asl_signs.sample import draw_sample
 from asl_signs.settings import Settings, get_settings
-from asl_signs.training import film_name, train
+from asl_signs.training import model_name, train
 
 SMALL = dict(size=16, bs=8, split='random', workers=0)
 
@@ -63,18 +62,18 @@ def test_what_was_left_out_is_named(sample):
 
 
 def test_a_network_is_named_after_exactly_the_files_it_was_trained_on(sample, tmp_path):
-    def name(): return film_name(get_data(sample), get_settings(size=16))
-    first = name()
-    assert name() == first
+    def name(data): return model_name(data.train, get_settings(size=16), *data.own)
+    first = name(get_data(sample))
+    assert name(get_data(sample)) == first
     one = get_data(sample).train[0]
     content, times = one.read_bytes(), (one.stat().st_atime_ns, one.stat().st_mtime_ns)
     one.write_bytes(content) # the same content, written later
     os.utime(one, ns=(times[0], times[1] + 10**9))
-    assert name() != first
+    assert name(get_data(sample)) != first
     os.utime(one, ns=times)
-    assert name() == first
+    assert name(get_data(sample)) == first
     shutil.move(sample, tmp_path/'elsewhere')
-    assert film_name(get_data(tmp_path/'elsewhere'), get_settings(size=16)) == first
+    assert name(get_data(tmp_path/'elsewhere')) == first
 
 
 def test_a_folder_named_twice_counts_once(sample):
@@ -96,7 +95,7 @@ def test_signs_of_ones_own(own):
     assert [*dls.vocab] == ['A', 'B', 'hello']
     for side in (dls.train_ds, dls.valid_ds): assert {file.parent.name for file in side.items} == {'A', 'B', 'hello'}
     assert [*get_merged_dls(data, Settings(**SMALL)).vocab] == ['A', 'B', 'hello']
-    assert film_name(data, Settings()) != film_name(replace(data, signs=('A', 'B', 'hello', 'bye')), Settings())
+    assert model_name(data.train, Settings(), *data.own) != model_name(data.train, Settings())
 
 
 @pytest.mark.parametrize('arguments, words', [
