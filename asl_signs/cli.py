@@ -12,7 +12,6 @@ __all__ = ['EXAMPLES', 'PACKAGES', 'table', 'in_words', 'reader_for', 'read_pict
 import argparse, json, os, signal, sys, warnings
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from filecmp import cmp
 from functools import cache
 from glob import glob
 from importlib.metadata import packages_distributions
@@ -20,7 +19,7 @@ from importlib.util import find_spec
 from textwrap import indent
 from traceback import walk_tb
 from . import __version__
-from .signs import SIGNS, set_of, sign_of
+from .signs import SIGNS, named_sign
 
 # %% ../nbs/parts/cli.ipynb #6c66a348
 def _shown(text, lines=False):
@@ -143,25 +142,15 @@ def tally(signs,   # the right ones
     return counts
 
 # %% ../nbs/parts/cli.ipynb #q0000012
-def _second_copies(files):
-    "Test pictures that lie there a second time: same folder, name and content"
-    from asl_signs.files import set_aside_copies
-    kept, others = set_aside_copies([file for file in files if set_of(file) in ('small_test', 'second_test')])
-    first = {(file.parent.name, file.name): file for file in kept}
-    return [file for file in others if _same(file, first[file.parent.name, file.name])]
-
-def _same(a, b):
-    with suppress(OSError): return cmp(a, b, shallow=False)
-    return False
-
 def _signs(files, folder):
     "The signs of pictures; ValueError if some have none by name"
-    if unknown := [file for file in files if not set_of(file)]:
+    signs = [named_sign(file) or file.parent.name for file in files]
+    if unknown := [file for file, sign in zip(files, signs) if sign not in SIGNS]:
         raise ValueError(
             f'{len(unknown)} of {len(files)} pictures in {folder} have no sign in their name or folder, for example '
             f'{unknown[0]}. Name them like A_test.jpg, or put them in folders A to Z, del, nothing and space. '
             f'To read them without counting: asl-signs read {folder}')
-    return [*map(sign_of, files)]
+    return signs
 
 # %% ../nbs/parts/cli.ipynb #d54c5074
 def _summary(signs, readings, of):
@@ -187,9 +176,8 @@ def _print_summary(about):
 def evaluate_folder(args # of the command line
                    ) -> int: # exit status
     "Read pictures whose signs stand in their names or folders, and count"
-    found = _below(args.folder)
-    copies = _second_copies(found)
-    files = sorted({*found} - {*copies})
+    from asl_signs.files import set_aside_copies
+    files, copies = set_aside_copies(_below(args.folder))
     if copies: _say(f'{len(copies)} second copies of pictures are not counted, for example {copies[0]}.')
     signs, readings, status = _signs(files, args.folder), [], 0
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 SIGNS = (*'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'del', 'nothing', 'space')
 
 # %% ../nbs/parts/signs.ipynb #f2e086a4
-_TEST_NAME = re.compile(r'(?P<sign>[A-Z]|del|nothing|space)(?P<number>\d*)_test')
+_TEST_NAME = re.compile(r'(?P<sign>[A-Z]|del|nothing|space)(?P<number>\d*)_(?i:test)')
 
 def named_sign(file:str|Path # a picture
               ) -> str|None: # the sign in its name, or None if it is not named like a test picture
@@ -24,22 +24,25 @@ def named_sign(file:str|Path # a picture
     return named['sign'] if named else None
 
 # %% ../nbs/parts/signs.ipynb #f1c69fac
-def sign_of(file:str|Path # a picture
-           ) -> str:      # one of `SIGNS`; ValueError if neither name nor folder is one
+def sign_of(file:str|Path, # a picture
+            signs=SIGNS    # the names that a sign may have
+           ) -> str:       # one of `signs`; ValueError if neither name nor folder is one
     "The sign that a picture shows"
     sign = named_sign(file) or Path(file).parent.name
-    if sign not in SIGNS:
+    if sign not in signs:
+        known = 'A to Z, del, nothing, space' if signs == SIGNS else ', '.join(signs)
         raise ValueError(f'{file}: no sign can be read from this name. It should lie in a folder named after its '
-                         f'sign (A to Z, del, nothing, space) or be called like A_test.jpg or del0002_test.jpg.')
+                         f'sign ({known}) or be called like A_test.jpg or del0002_test.jpg.')
     return sign
 
 # %% ../nbs/parts/signs.ipynb #a69f96d2
-def set_of(file:str|Path # a picture
-          ) -> str|None: # 'train', 'small_test' or 'second_test'; None if it is none of theirs
+def set_of(file:str|Path, # a picture
+           signs=SIGNS    # the names that a sign may have
+          ) -> str|None:  # 'train', 'small_test' or 'second_test'; None if it is none of theirs
     "The set that a picture belongs to, by its name"
     named = _TEST_NAME.fullmatch(Path(file).stem)
-    if named: return 'second_test' if named['number'] else 'small_test'
-    return 'train' if Path(file).parent.name in SIGNS else None
+    if named and named['sign'] in signs: return 'second_test' if named['number'] else 'small_test'
+    return 'train' if Path(file).parent.name in signs and '_test' not in Path(file).stem.lower() else None
 
 # %% ../nbs/parts/signs.ipynb #b6137f23
 def number_of(file:str|Path # a picture
