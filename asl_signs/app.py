@@ -9,16 +9,22 @@ __all__ = ['MOST_BYTES', 'WRITTEN', 'VISITORS', 'frame_bytes', 'Screen', 'Visito
            'load_gradio', 'is_loopback', 'stream_reader', 'build_app', 'launch']
 
 # %% ../nbs/05_app.ipynb #w0000004
-import os
+import atexit, errno, os, shutil, socket
 from base64 import b64decode
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Lock
 from time import monotonic
+from urllib.request import getproxies
 from PIL import Image
 from .inference import SignReader
 from .pictures import PictureError, to_rgb
 from .speller import Speller
+from .store import no_telemetry
 from .webpage import COPY_JS, EMPTY, STYLE, box_shares, camera_and_picture, notes, page_head, panel, reading_and_text, sign_name, with_box
 
 # %% ../nbs/05_app.ipynb #w000000a
@@ -108,17 +114,42 @@ def read_upload(reader,   # a `SignReader`, or anything whose `read` does the sa
 class AppError(RuntimeError):
     "The app cannot be started; the message says what is missing, and what to do"
 
-def load_gradio(): # the module; AppError if it is not installed
-    "Gradio, told beforehand to report nothing and to keep no history"
-    os.environ.update(GRADIO_ANALYTICS_ENABLED='False', GRADIO_RUN_HISTORY='False', HF_HUB_DISABLE_TELEMETRY='1')
-    try: import gradio
-    except ImportError as e: raise AppError("gradio is missing: pip install 'asl_signs[app]'") from e
+@cache
+def _upload_folder():
+    "A folder of this process that no other user can enter; it goes when the process ends"
+    folder = mkdtemp(prefix='asl_signs-')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+@contextmanager
+def _proxies_only_beyond(hosts):
+    "Requests to these hosts, separated by commas, or to all ('*'), go straight to them; afterwards all is as before"
+    before = os.environ.get('no_proxy')
+    os.environ['no_proxy'] = hosts
+    try: yield
+    finally:
+        if before is None: del os.environ['no_proxy']
+        else: os.environ['no_proxy'] = before
+
+# %% ../nbs/05_app.ipynb #a1a770ef
+def load_gradio(): # the module; AppError if it is not installed, or broken
+    "Gradio, asked beforehand to report nothing, to keep no history, and to put uploads into a folder of its own"
+    no_telemetry()
+    if not os.environ.get('GRADIO_TEMP_DIR'): os.environ['GRADIO_TEMP_DIR'] = _upload_folder()
+    try:
+        with _proxies_only_beyond('*'): import gradio
+    except Exception as e: # whatever a package raises that was updated by half
+        if isinstance(e, ModuleNotFoundError) and e.name == 'gradio':
+            raise AppError("gradio is missing: pip install 'asl_signs[app]'") from e
+        raise AppError(f'gradio is installed, but cannot be imported ({type(e).__name__}: {e}). '
+                       f'Install it anew: pip install --force-reinstall gradio') from e
     return gradio
 
 def is_loopback(host:str # a name or an address to listen on
                ) -> bool: # False also for names that merely lead to this machine
     "Can only programs on this machine reach it?"
-    return host in ('localhost', '::1') or host.startswith('127.')
+    try: return host.lower() == 'localhost' or ip_address(host.strip('[]')).is_loopback
+    except ValueError: return False
 
 # %% ../nbs/05_app.ipynb #w0000025
 def stream_reader(bundle=None,    # a folder that lesson 4 exported; None: the reader that comes with the library
@@ -155,22 +186,61 @@ def build_app(reader=None,    # a `SignReader`, or anything whose `read` does th
         copy.click(None, screen[1], screen[2], js=COPY_JS, **how)
     return app.queue(default_concurrency_limit=4, max_size=32)
 
+# %% ../nbs/05_app.ipynb #3ab3de35
+def _refusal(host, port, error):
+    "Why nothing can listen at an address, and what to do"
+    number = getattr(error, 'errno', None)
+    if isinstance(error, (socket.gaierror, ValueError)) or number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return (f'{host!r} is no address of this machine. Take 127.0.0.1 for this machine alone, '
+                f'or 0.0.0.0 for everybody in the network.')
+    why = f'Perhaps another program does ({getattr(error, "strerror", None) or error})'
+    if number == errno.EACCES: why = 'This user may not; ports from 1024 on are open to everybody'
+    return f'The app cannot listen on {host}{f", port {port}" if port else ""}. {why}; choose another port.'
+
+def _bind_error(family, kind, address):
+    "What keeps a program from listening at an address; None if nothing does"
+    try:
+        with socket.socket(family, kind) as one:
+            if os.name == 'posix': # on Windows it would mean to share the port
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(address)
+    except OSError as e: return e
+
+def _check_address(host, port):
+    "AppError if this machine does not have the address, or the port is taken"
+    if port is not None and not (isinstance(port, int) and 0 < port < 65536):
+        raise AppError(f'{port!r} is no port, which is a whole number from 1 to 65535.')
+    try: places = socket.getaddrinfo(host.strip('[]'), port or 0, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as e: raise AppError(_refusal(host, port, e)) from e
+    errors = [_bind_error(family, kind, address) for family, kind, _, _, address in places]
+    taken = [e for e in errors if e and e.errno == errno.EADDRINUSE]
+    if taken or all(errors): raise AppError(_refusal(host, port, (taken or errors)[0])) from (taken or errors)[0]
+
 # %% ../nbs/05_app.ipynb #w000001x
+def _style(gr):
+    "How the page looks, with letters that the machine has: nothing is fetched"
+    font = [gr.themes.Font(name) for name in ('system-ui', 'sans-serif')]
+    theme = gr.themes.Default(font=font, font_mono=font)
+    return dict(theme=theme, css=STYLE, head=page_head(), footer_links=['settings'])
+
 def launch(host:str='127.0.0.1', # the address to listen on; '0.0.0.0' for everybody in the network
-           port:int|None=None,   # None: the first that is free, from 7860 on
+           port:int|None=None,   # from 1 to 65535; None: the first that is free, from 7860 on
            share:bool=False,     # through Gradio's servers, for everybody who has the address?
            bundle=None,          # of the reader; None: the one that comes with the library
            hands:bool=None,      # look for the hand first? None: if MediaPipe and its file are there
            reader=None,          # another reader; then `bundle` and `hands` do not count
            block:bool=True       # until Ctrl+C?
-          ):                     # gradio.Blocks; AppError if gradio is missing, or the port is taken; what `SignReader` raises
+          ):                     # gradio.Blocks; AppError without Gradio or a free address; what `SignReader` raises
     "Start the app"
-    gr = load_gradio()
+    _check_address(host, port)
+    gr, bare = load_gradio(), host.strip('[]')
     app = build_app(reader or stream_reader(bundle, hands), local=is_loopback(host) and not share)
-    font = [gr.themes.Font(name) for name in ('system-ui', 'sans-serif')] # those that the machine has: nothing is fetched
-    look = dict(theme=gr.themes.Default(font=font, font_mono=font), css=STYLE, head=page_head(), footer_links=['settings'])
-    try: app.launch(server_name=host, server_port=port, share=share, max_file_size=MOST_BYTES, prevent_thread_lock=True, quiet=True, **look)
-    except OSError as e: raise AppError(f'The app cannot listen on {host}{f", port {port}" if port else ""}. Perhaps another program does; choose another port.') from e
-    print(f'The app is at {app.share_url or app.local_url}' + ' until you press Ctrl+C.'*block)
+    straight = f'{getproxies().get("no", "")},localhost,127.0.0.1,{bare}' if share else '*' # sharing may need a proxy
+    try:
+        with _proxies_only_beyond(straight):
+            app.launch(server_name=f'[{bare}]' if ':' in bare else bare, server_port=port, share=share,
+                       max_file_size=MOST_BYTES, prevent_thread_lock=True, quiet=True, **_style(gr))
+    except OSError as e: raise AppError(_refusal(host, port, e)) from e
+    print(f'The app is at {app.share_url or app.local_url}' + ' until you press Ctrl+C.'*block, flush=True)
     if block: app.block_thread()
     return app

@@ -178,7 +178,7 @@ def evaluate_folder(args # of the command line
     "Read pictures whose signs stand in their names or folders, and count"
     from asl_signs.files import set_aside_copies
     files, copies = set_aside_copies(_below(args.folder))
-    if copies: _say(f'{len(copies)} second copies of pictures are not counted, for example {copies[0]}.')
+    if copies: _say(f'Second copies of test pictures are not counted: {len(copies)}, for example {copies[0]}.')
     signs, readings, status = _signs(files, args.folder), [], 0
     try:
         progress = bool(sys.stderr and sys.stderr.isatty())

@@ -154,7 +154,7 @@ def test_second_copies_of_test_pictures_count_once(twice, capsys):
     about = json.loads(out)
     assert status == 0 and (about['pictures'], about['copies'], about['unread']) == (3, 3, 0)
     assert {sign: of for sign, (_, of) in about['signs'].items()} == dict(A=2, B=1)
-    assert '3 second copies' in err and one_sentence(err) and str(twice/'test') in err
+    assert 'not counted: 3' in err and one_sentence(err) and str(twice/'test') in err
     _, out, _ = ran(capsys, 'evaluate', '--no-hands', twice)
     assert ' of 3 pictures are right' in out and 'every picture counted' in out
 
