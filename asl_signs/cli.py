@@ -17,6 +17,7 @@ from glob import glob
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from textwrap import indent
+from threading import current_thread, main_thread
 from traceback import walk_tb
 from . import __version__
 from .signs import SIGNS, named_sign
@@ -81,7 +82,7 @@ def _named(argument):
 
 def _of_folder(folder):
     try: return [(str(file), file) for file in _below(folder)]
-    except ValueError as e: return [(folder, e)]
+    except (OSError, ValueError) as e: return [(folder, e)]
 
 # %% ../nbs/parts/cli.ipynb #q0000009
 def reader_for(args # of the command line
@@ -206,10 +207,12 @@ def tell_about(args # of the command line
 def _orderly_end():
     "A terminal that is closed, or a service that is stopped, ends the block as an exit does: uploads are deleted"
     signals = [getattr(signal, name) for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
-    before = [signal.signal(one, lambda number, _: sys.exit(128 + number)) for one in signals]
+    if current_thread() is not main_thread(): signals = [] # there they cannot be handled
+    ours = [one for one in signals if signal.getsignal(one) == signal.SIG_DFL] # nohup ignores one of them
+    for one in ours: signal.signal(one, lambda number, _: sys.exit(128 + number))
     try: yield
     finally:
-        for one, handler in zip(signals, before): signal.signal(one, handler)
+        for one in ours: signal.signal(one, signal.SIG_DFL)
 
 def start_app(args # of the command line
              ) -> int: # exit status, when it is stopped
@@ -245,9 +248,9 @@ def _port(text):
     raise argparse.ArgumentTypeError(f'{text} is no port, which is a whole number from 1 to 65535.')
 
 # %% ../nbs/parts/cli.ipynb #55ff012e
-def _command(commands, name, run, told):
+def _command(commands, name, run, purpose):
     "A command with the options that all have"
-    one = commands.add_parser(name, help=told, description=told, epilog=EXAMPLES,
+    one = commands.add_parser(name, help=purpose, description=purpose, epilog=EXAMPLES,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     one.set_defaults(run=run)
     one.add_argument('--bundle', help="a folder with another reader (default: the one that comes with the library)")
@@ -332,9 +335,9 @@ def main(argv=None # arguments; None: those of the command line
     except KeyboardInterrupt: return 130 # as a shell says it of a program that Ctrl+C ended
     except BrokenPipeError: return 141   # likewise of one whose output nobody takes any more
     except Exception as e:
-        told = _import_trouble(e)
-        if not told and not isinstance(e, (OSError, RuntimeError, ValueError)): raise # a fault of ours
-        _say(told or e) # all that readers, pictures, hands and the app raise are among these three
+        trouble = _import_trouble(e)
+        if not trouble and not isinstance(e, (OSError, RuntimeError, ValueError)): raise # a fault of ours
+        _say(trouble or e) # all that readers, pictures, hands and the app raise are among these three
         return 1
     finally: _flush()
 

@@ -1,5 +1,5 @@
 "The app: what its handlers do with anything a browser may send, and the page itself in a real browser"
-import io, json, os, re, shutil, signal, socket, stat, subprocess, sys, tempfile, threading, time
+import io, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from base64 import b64encode
 from copy import deepcopy
 from functools import cache
@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from camera import CHROMIUM, camera_arguments, write_y4m
 from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, is_loopback, launch, load_gradio, read_upload, stream_reader
+from asl_signs.cli import main
 from asl_signs.drawing import portrait
 from asl_signs.hands import HandsError
 from asl_signs.inference import SignReader
@@ -369,6 +370,17 @@ def test_a_folder_of_ones_own_for_uploads(tmp_path, monkeypatch):
     pytest.importorskip('gradio')
     monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path/'mine'))
     assert build_app(object()).GRADIO_CACHE == str(tmp_path/'mine') and not (tmp_path/'mine').exists()
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='there are no such signals')
+def test_nohup_is_respected(monkeypatch):
+    "It ignores the signal that a closed terminal sends"
+    seen = []
+    monkeypatch.setattr('asl_signs.app.launch', lambda **how: seen.append((signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM))))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try: assert main(['app']) == 0
+    finally: signal.signal(signal.SIGHUP, before)
+    assert seen[0][0] == signal.SIG_IGN and callable(seen[0][1]) and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='there are no such signals')

@@ -1,7 +1,6 @@
 "The command `asl-signs` as people and programs use it: odd names, pipes, interruptions, environments that lack something"
-import io, json, os, signal, subprocess, sys
+import json, os, signal, subprocess, sys
 from pathlib import Path
-from types import SimpleNamespace
 import pytest
 from asl_signs import __version__
 from asl_signs.cli import main
