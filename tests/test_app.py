@@ -1,5 +1,5 @@
 "The app: what its handlers do with anything a browser may send, and the page itself in a real browser"
-import io, json, os, re, subprocess, sys, threading, time
+import io, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from base64 import b64encode
 from copy import deepcopy
 from functools import cache
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from camera import CHROMIUM, camera_arguments, write_y4m
-from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, launch, load_gradio, read_upload, stream_reader
+from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, is_loopback, launch, load_gradio, read_upload, stream_reader
+from asl_signs.cli import main
 from asl_signs.drawing import portrait
 from asl_signs.hands import HandsError
 from asl_signs.inference import SignReader
@@ -194,6 +195,19 @@ def test_without_gradio_there_is_a_sentence(monkeypatch):
         with pytest.raises(AppError, match=r"^gradio is missing: pip install 'asl_signs\[app\]'$"): start()
 
 
+BROKEN = {'AttributeError': "raise AttributeError('no attribute HfFolder')", 'TypeError': "raise TypeError('no attribute HfFolder')",
+          'half of it': 'import huggingface_hub.HfFolder', 'an older half': 'from os import HfFolder', 'what it needs is missing': 'import HfFolder'}
+
+
+@pytest.mark.parametrize('code', BROKEN.values(), ids=BROKEN)
+def test_a_broken_gradio_is_not_called_missing(code, tmp_path, monkeypatch):
+    (tmp_path/'gradio.py').write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'gradio']: monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(AppError, match='HfFolder') as refused: load_gradio()
+    assert 'gradio is installed, but' in str(refused.value) and 'gradio is missing' not in str(refused.value)
+
+
 def test_what_is_missing_is_said_before_the_page_is_there(monkeypatch):
     def missing(self): raise HandsError('MediaPipe is not installed.')
     monkeypatch.setattr(SignReader, '__init__', lambda self, *args, **kwargs: None)
@@ -204,6 +218,45 @@ def test_what_is_missing_is_said_before_the_page_is_there(monkeypatch):
 def test_importing_the_app_loads_neither_gradio_nor_torch_nor_fastai():
     script = "import sys, asl_signs.app; sys.exit(' '.join({'gradio', 'torch', 'fastai', 'mediapipe'} & {*sys.modules}) or 0)"
     subprocess.run([sys.executable, '-c', script], check=True)
+
+
+# Where it listens
+
+PORTS = 0, -1, 70_000, 65_536, '7860'
+ELSEWHERE = '192.0.2.1', '2001:db8::1', 'no-such-machine.invalid', 'a..b', 'x'*64, '', '1.2.3', '256.0.0.1', 'a\0b'
+
+
+@pytest.mark.parametrize('host, port, words', [*(('127.0.0.1', port, 'from 1 to 65535') for port in PORTS), *((host, None, 'no address of this machine') for host in ELSEWHERE)])
+def test_an_address_that_cannot_be_is_a_sentence_before_anything_is_loaded(host, port, words, monkeypatch):
+    def load(): raise AssertionError('Gradio was loaded.')
+    monkeypatch.setattr('asl_signs.app.load_gradio', load)
+    with pytest.raises(AppError, match=words) as refused: launch(host=host, port=port)
+    assert str(refused.value).endswith('.') and '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', 'localhost', '0.0.0.0'])
+def test_a_taken_port_is_a_sentence_before_anything_is_loaded(host, monkeypatch):
+    monkeypatch.setattr('asl_signs.app.load_gradio', None)
+    with socket.create_server(('127.0.0.1', 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(AppError, match=f'{host}, port {port}.*choose another port'): launch(host=host, port=port)
+
+
+def test_a_port_for_administrators_is_a_sentence(monkeypatch):
+    def refuse(self, address): raise PermissionError(13, 'Permission denied')
+    monkeypatch.setattr(socket.socket, 'bind', refuse)
+    with pytest.raises(AppError, match='port 80.*1024'): launch(port=80)
+
+
+def test_the_command_says_so_too():
+    for argv, words in ((['--host', '192.0.2.1'], 'no address of this machine'), (['--port', '0'], 'from 1 to 65535')):
+        done = subprocess.run([sys.executable, '-m', 'asl_signs.cli', 'app', *argv], capture_output=True, text=True)
+        assert done.returncode and words in done.stderr.splitlines()[-1] and 'Traceback' not in done.stderr
+
+
+def test_what_is_loopback():
+    assert all(map(is_loopback, ('127.0.0.1', '127.1.2.3', 'localhost', 'LOCALHOST', '::1', '[::1]')))
+    assert not any(map(is_loopback, ('0.0.0.0', '::', '192.168.1.7', '127.example.com', 'localhost.example.com', '')))
 
 
 # Gradio, without a browser
@@ -221,6 +274,128 @@ def test_it_listens_on_loopback_and_reports_nothing(served):
     assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', served.local_url) and served.share_url is None
     assert not served.analytics_enabled and not getattr(served, 'run_history', False)  # which older versions do not have
     assert served.max_file_size == MOST_BYTES
+
+
+PROXIES = {'http_proxy': 'http://127.0.0.1:9', 'HTTP_PROXY': 'http://127.0.0.1:9', 'https_proxy': 'http://127.0.0.1:9', 'all_proxy': 'http://127.0.0.1:9',
+           'ALL_PROXY': 'socks5://127.0.0.1:9', 'all_proxy ': 'socks5h://127.0.0.1:9', 'http_proxy ': 'nonsense://x'}
+
+
+@pytest.mark.parametrize('name', PROXIES)
+@pytest.mark.parametrize('no_proxy', [None, 'intranet.example.com'])
+def test_it_starts_where_there_is_a_proxy(name, no_proxy, served, reader, monkeypatch):
+    for any_case in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
+        for one in (any_case, any_case.upper()): monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name.strip(), PROXIES[name])
+    if no_proxy: monkeypatch.setenv('no_proxy', no_proxy)
+    app = launch(reader=reader, block=False)
+    app.close()
+    assert os.environ.get('no_proxy') == no_proxy and os.environ[name.strip()] == PROXIES[name]
+
+
+def test_sharing_may_use_a_proxy(served, reader, monkeypatch):
+    seen = []
+    monkeypatch.setenv('NO_PROXY', 'intranet.example.com')
+    monkeypatch.delenv('no_proxy', raising=False)
+    def started(self, **kwargs):
+        seen.append(os.environ['no_proxy'].split(','))
+        self.share_url = 'https://somewhere'
+    monkeypatch.setattr('gradio.Blocks.launch', started)
+    launch(reader=reader, share=True, block=False)
+    assert {'intranet.example.com', 'localhost', '127.0.0.1'} <= {*seen[0]} and '*' not in seen[0] and 'no_proxy' not in os.environ
+
+
+def test_it_listens_on_ipv6(reader):
+    pytest.importorskip('gradio')
+    try: socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+    except OSError: pytest.skip('this machine has no IPv6')
+    app = launch(host='::1', reader=reader, block=False)
+    app.close()
+    assert re.fullmatch(r'http://\[::1\]:\d+/', app.local_url)
+
+
+ALONE = """import json, os, socket, stat, sys, threading, urllib.request
+asked = []
+class Socket(socket.socket):
+    def connect(self, address):
+        asked.append(address)
+        return super().connect(address)
+socket.socket, look_up = Socket, socket.getaddrinfo
+def looked_up(host, *args, **kwargs):
+    asked.append(host)
+    return look_up(host, *args, **kwargs)
+socket.getaddrinfo = looked_up
+from asl_signs.app import launch
+app = launch(reader=object(), block=False)
+local, sent = urllib.request.build_opener(urllib.request.ProxyHandler({})), b'--x\\r\\nContent-Disposition: form-data; name="files"; filename="a.jpg"\\r\\n\\r\\n1\\r\\n--x--\\r\\n'
+local.open(app.local_url).read()
+request = urllib.request.Request(app.local_url + 'gradio_api/upload', sent, {'Content-Type': 'multipart/form-data; boundary=x'})
+uploaded, = json.load(local.open(request))
+there, folder = os.path.exists(uploaded), os.environ['GRADIO_TEMP_DIR']
+app.close()
+print(json.dumps(dict(file=uploaded, there=there, folder=folder, mode=os.stat(folder).st_mode & 0o777, asked=[*map(str, asked)])))"""
+
+
+def alone(wrapped=(), **env):
+    "What an app in a process of its own asked the network for, and where it put an upload; the process has ended by now"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(('GRADIO', 'HF_')) and not name.lower().endswith('_proxy')}
+    done = subprocess.run([*wrapped, sys.executable, '-c', ALONE], capture_output=True, text=True, env=kept | dict(PYTHONPATH=str(ROOT)) | env, cwd='/')
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def shared():
+    "A temporary folder of all users, in which another one has made `gradio` already"
+    (folder := Path(tempfile.mkdtemp())).chmod(0o1777)
+    (folder/'gradio').mkdir(mode=0)
+    (folder/'home').mkdir(mode=0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='Windows has a temporary folder for each user')
+def test_uploads_do_not_go_where_another_user_may_be(shared):
+    pytest.importorskip('gradio')
+    other = ['setpriv', '--reuid', '65534', '--clear-groups'] if os.geteuid() == 0 and shutil.which('setpriv') else [] # for root, every door is open
+    found = alone(other, TMPDIR=str(shared), HOME=str(shared/'home'), all_proxy='socks5://127.0.0.1:9', HTTPS_PROXY='http://127.0.0.1:9')
+    assert found['there'] and found['file'].startswith(found['folder']) and found['mode'] == 0o700
+    assert Path(found['folder']).parent == shared and Path(found['folder']).name != 'gradio'
+    assert not Path(found['folder']).exists(), 'the folder is left'
+    # Nor does it ask anybody else for anything, though no variable says so and SOCKS is not installed.
+    assert found['asked'] and all('127.0.0.1' in one for one in found['asked']), found['asked']
+    assert not any("'127.0.0.1', 9" in one for one in found['asked']), 'the proxy was asked'
+
+
+def test_a_folder_of_ones_own_for_uploads(tmp_path, monkeypatch):
+    pytest.importorskip('gradio')
+    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path/'mine'))
+    assert build_app(object()).GRADIO_CACHE == str(tmp_path/'mine') and not (tmp_path/'mine').exists()
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='there are no such signals')
+def test_nohup_is_respected(monkeypatch):
+    "It ignores the signal that a closed terminal sends"
+    seen = []
+    monkeypatch.setattr('asl_signs.app.launch', lambda **how: seen.append((signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM))))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try: assert main(['app']) == 0
+    finally: signal.signal(signal.SIGHUP, before)
+    assert seen[0][0] == signal.SIG_IGN and callable(seen[0][1]) and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='there are no such signals')
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
+def test_nothing_is_left_when_the_app_is_stopped(name, tmp_path):
+    pytest.importorskip('gradio')
+    code = 'import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom asl_signs.cli import main\nsys.exit(main())'
+    process = subprocess.Popen([sys.executable, '-c', code, 'app', '--no-hands'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={key: value for key, value in os.environ.items() if not key.startswith('GRADIO')} | dict(TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT)))
+    assert 'The app is at' in process.stdout.readline()
+    assert [*tmp_path.glob('asl_signs-*')]
+    process.send_signal(getattr(signal, name))
+    out, err = process.stdout.read(), process.stderr.read()
+    assert process.wait() in ((0, 130) if name == 'SIGINT' else (143,)) and 'Traceback' not in out + err
+    assert not [*tmp_path.glob('asl_signs-*')]
 
 
 @pytest.mark.parametrize('local, said, unsaid', [(True, STAYS, GOES), (False, GOES, STAYS)], ids=['loopback', 'elsewhere'])
