@@ -217,8 +217,12 @@ def set_aside_copies(files    # pictures of any kind
     kept, copies = {}, []
     for file in sorted(files, key=lambda f: (len(f.parts), f)):
         same = kept.setdefault(_short(file) if named_sign(file) else file, [])
-        (copies if any(filecmp.cmp(file, other, shallow=False) for other in same) else same).append(file)
+        (copies if any(_are_equal(file, other) for other in same) else same).append(file)
     return sorted(file for same in kept.values() for file in same), sorted(copies)
+
+def _are_equal(file, other):
+    try: return filecmp.cmp(file, other, shallow=False)
+    except OSError: return False # one of them may not be read, which is said where pictures are read
 
 # %% ../nbs/parts/files.ipynb #8e09f288
 def check_signs(signs # names of folders, or a text of single letters
