@@ -231,3 +231,9 @@ def test_counts_are_those_of_the_folder(pictures, capsys):
     about = json.loads(out)
     assert status == 0 and about['pictures'] == sum(of for _, of in about['signs'].values()) == 28
     assert about['right'] == sum(right for right, _ in about['signs'].values())
+
+
+def test_the_reader_is_the_face_of_the_library_and_importing_the_library_loads_nothing():
+    script = ("import sys, asl_signs; assert 'numpy' not in sys.modules; from asl_signs import SignReader; import asl_signs.inference; "
+              "assert SignReader is asl_signs.inference.SignReader; assert not hasattr(asl_signs, 'nothing_of_the_kind')")
+    subprocess.run([sys.executable, '-c', script], check=True)
