@@ -1,0 +1,200 @@
+"""Where each number in the prose of a notebook comes from
+
+A phrase of the notebook, as `prose.plain` writes it, stands before what its numbers are: a list of what results/ and the library have, in the same order and in the
+unit that is quoted, or a string in the place of a number that was not measured. A string alone is the reason for a phrase without any measured number. A phrase is as
+long as it has to be to fit nowhere else; what is listed for one notebook does not count for another."""
+import json
+from math import prod
+from pathlib import Path
+import numpy as np
+from asl_signs.bundle import shipped_bundle
+from asl_signs.heatmaps import heat_at_edge
+from asl_signs.kaggle import DATASETS
+from asl_signs.signs import SIGNS
+
+RESULTS = Path(__file__).resolve().parent.parent/'results'
+PLACE, SETTING, KNOWN_FACT, SUM, EXAMPLE = 'a place or a version', 'a setting', 'known from elsewhere', 'simple arithmetic', 'an example, or a part of one'
+
+
+def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
+
+
+# One number, in percent where it is a share
+
+def points(accuracy): return 100*accuracy['value']
+
+
+def original(name): return kept('1-original')['accuracies'][name]
+
+
+def second(run): return kept(run)['accuracies']['second test set']
+
+
+def bounds(interval): return [100*bound for bound in interval]
+
+
+def share(accuracy): return [points(accuracy), accuracy['pictures']]
+
+
+def idea(name, which='second test set'): return points(ABLATION[name]['accuracies'][which])
+
+
+def split(kept_frames, which='accuracy'): return next(100*run[which] for run in kept('film/splits')['runs'] if kept_frames in run['kept'])
+
+
+def likeness(distance): return next(row['50'] for row in kept('film/likeness')['likeness'] if row['distance'] == distance)
+
+
+def nearest(gap): return next(row['median'] for row in kept('film/likeness')['nearest'] if row['gap'] == gap)
+
+
+def pair(second): return next(pair for pair in PAIRS if pair['second'] == second[1] and pair['first'] == second[0])
+
+
+def heat(kind, report, accuracy):
+    "The mean share of heat at the edge, over pictures read rightly and wrongly"
+    rightly, wrongly = (report['heat_at_edge'][kind][side] for side in ('read rightly', 'read wrongly'))
+    return 100*(accuracy['value']*rightly + (1 - accuracy['value'])*wrongly)
+
+
+def too_sure(report):
+    "By how many points confidence is above accuracy, on average"
+    return 100*sum(bin['pictures']*(bin['confidence'] - bin['accuracy']) for bin in report['calibration'])/report['pictures']
+
+
+def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'].values() for sign in signs)
+
+
+KEPT, MIRRORED = kept('reader/kept/reader')['facts'], "fastai's usual variations, mirroring included"
+ORIGINAL, PAIRS, ABLATION, LOOKS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/looks')['sets']
+RANDOM, FILM = kept('evaluation/2-original-random'), kept('evaluation/3-original-film')
+FAVOURITES = 'W', 'L', 'Y', 'N', 'space', 'Q'
+SPEED, APP, PRECISION = kept('inference/speed'), kept('inference/app')['measured'], kept('inference/precision')
+READER, WHOLE = (ABLATION[f'the reader, {name}']['accuracies']['second test set'] for name in ('both', 'whole picture'))
+PHOTOGRAPHS = original('second test set')
+FRAMES = ORIGINAL['data']['train']
+SHIPPED = sum(file.stat().st_size for file in shipped_bundle().iterdir())/1e6
+LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
+
+
+def compared(name, per=1, unit=1):
+    "What the lessons' learner needs, what the reader needs, and how many times as fast it is, with the range"
+    row = SPEED[name]
+    return [row['plain']*unit/per, row['ours']*unit/per, row['ratio'], row['lowest'], row['highest']]
+
+
+def weights(name):
+    "Megabytes, if they were measured, and what is read of held-out film, as it is and made harder"
+    row = PRECISION['rows'][name]
+    return [*[row[key] for key in ('megabytes',) if key in row], 100*row['held-out film'], 100*row['made harder']]
+
+
+SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]
+
+KNOWN = {
+'index': {
+    'A network trained on 87,000 pictures of hands read 99.99 % of those kept for validation, 28 of 28 test pictures, and then 61.95 %': SERIES,
+    'where the other 38 % went': [points(original('validation, random frames')) - points(PHOTOGRAPHS)],
+    'with Python 3.11 or newer': PLACE,
+    '21 joints that MediaPipe finds': KNOWN_FACT,
+    'all 420 photographs counted': [READER['pictures']],
+    'a bundle of 7 MB': [SHIPPED],
+    '[Apache License 2.0]': PLACE, 'under GPL-2.0': PLACE},
+'00_data': {
+    '26 letters': KNOWN_FACT,
+    'a network trained on 87,000 pictures read 99.99 % of the pictures kept for validation, then 28 of 28 test pictures, and then 61.95 %': SERIES,
+    '3,000 frames for each of 29 signs | 87,000, and 28 small test pictures': [FRAMES/29, len(SIGNS), FRAMES, ORIGINAL['data']['small_test']],
+    '30 photographs for each sign | 870, every one of them': [PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['pictures']],
+    'about 1 GB': [sum(packed for packed, _ in DATASETS.values())],
+    'guessing reads one picture in 29, or 3.4 %': [len(SIGNS), 100/len(SIGNS)],
+    'every picture has 200 by 200 pixels': [ORIGINAL['settings']['size']]*2,
+    'We name all 29 of them, so that the network has the same 29 outputs': [len(SIGNS)]*2,
+    '(resnet18, 200 pixels, batches of 64, seed 42)': [ORIGINAL['settings'][name] for name in ('size', 'bs', 'seed')],
+    '1 would be [the same picture]': KNOWN_FACT,
+    'with cuts at frames 1,000, 2,000 and 2,500': KNOWN_FACT,
+    'Frames five apart correlate at 0.94; and even with a gap of 150 frames, the most similar frame beyond it is at 0.89': [likeness(5), SETTING, nearest(150)],
+    'with 8,400 frames, the same network read 92.9 % of a random fifth, 7.1 % of the third take, and 6.2 % and 5.2 %':
+        [kept('3-original-film')['data']['train'], split('random'), split('2001 to 2500'), split('random', 'second'), split('2001 to 2500', 'second')],
+    "The original's epoch of 1,087 steps took 5 minutes and 25 seconds": [ORIGINAL['epoch']['steps'], *divmod(ORIGINAL['epoch']['seconds'], 60)],
+    'Whoever has 87,000 pictures': [FRAMES]},
+'01_training': {
+    'the 1.3 million photographs of ImageNet': KNOWN_FACT, 'which tell 1,000 kinds of things apart': KNOWN_FACT,
+    'put new ones there for 29 signs': [len(SIGNS)],
+    '18 layers, small for its kind': KNOWN_FACT, 'Its 11 million numbers': KNOWN_FACT,
+    'The original chose 0.01': [ORIGINAL['settings']['lr']],
+    'The original got 99.99 % here': [points(original('validation, random frames'))],
+    'with EfficientNet-Lite0 at 96 pixels': [kept('3-original-film')['settings']['size']],
+    '| random frames, as in the original | 87.50 % of 1,680 |': share(kept('2-original-random')['accuracies']['validation, random frames']),
+    '| the third take | 45.30 % of 1,415 |': share(LEFT)},
+'02_evaluation': {
+    'about 28 test pictures that came with the film': [ORIGINAL['data']['small_test']],
+    'a probability for each of the 29 signs': [len(SIGNS)],
+    '## All 28 of them': [ORIGINAL['data']['small_test']],
+    'The original read 28 of 28, after 99.99 % in validation': [28, 28, SERIES[1]],
+    'shrink the pictures to 32 by 32 grey pixels': SETTING, '1 would be the same picture': KNOWN_FACT,
+    'That is all there is to 99.99 %': [SERIES[1]],
+    'took 30 photographs of each sign himself': [PHOTOGRAPHS['pictures']/29],
+    'His archive has 870 of them': [PHOTOGRAPHS['pictures']],
+    "it would make 1,740 pictures' worth of evidence out of 870": [2*PHOTOGRAPHS['pictures'], PHOTOGRAPHS['pictures']],
+    'The original fell from 99.99 % to 539 of 870, or 61.95 %': [SERIES[1], sum(PHOTOGRAPHS['right'].values()), *share(PHOTOGRAPHS)[::-1]],
+    'validated on random frames fell from 87.50 % of 1,680 to 16.43 % of 420': [*share(kept('2-original-random')['accuracies']['validation, random frames']), *share(second('2-original-random'))],
+    'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [*share(LEFT), *share(second('3-original-film'))],
+    'they differ by 0.24 points, with an interval from −4.8 to +5.5': [points(second('2-original-random')) - points(second('3-original-film')), *pair(('3-original-film', '2-original-random'))['interval']],
+    'Another 870 photographs': [PHOTOGRAPHS['pictures']],
+    'know our 29 signs in our order': [len(SIGNS)],
+    'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [*bounds(FILM['interval']), *bounds(FILM['interval_of_single_pictures'])],
+    'read of the same sign, out of 30': [PHOTOGRAPHS['pictures']/29],
+    'X 4 times out of 30, S 7 times': [PHOTOGRAPHS['right']['X'], PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['right']['S']],
+    'To 261 of the 420 photographs, of which there are 15 for each of 28 signs': [said(FILM, FAVOURITES), FILM['pictures'], FILM['per_sign']['A']['of'], len(FILM['per_sign'])],
+    'the very same six favourites, and said them 274 times': [said(RANDOM, FAVOURITES)],
+    'surer than they were right by 46 and 48 points': [too_sure(FILM), too_sure(RANDOM)],
+    'Heat that is spread evenly would give 51 %': [100*heat_at_edge(np.ones((1, 200, 200)))[0]],
+    'has 42 % of its heat at the edge on held-out film, and 50 % on the photographs': [heat('validation, held-out film', FILM, LEFT), heat('second test set', FILM, second('3-original-film'))],
+    '51 % at the edge of photographs that it read, 49 % of those that it did not': [100*FILM['heat_at_edge']['second test set'][side] for side in ('read rightly', 'read wrongly')]},
+'03_robust': {
+    '870 beside 87,000': [PHOTOGRAPHS['pictures'], FRAMES],
+    '(The whole film at 200 pixels takes 10.4 GB there': [200, FRAMES*200*200*3/1e9],
+    'with EfficientNet-Lite0 at 96 pixels and five folds': [kept('6-merged')['settings']['size']],
+    '| trained on, by the quick recipe | second test set | 95 % interval |': SETTING,
+    '| the film alone | 21.19 % of 420 | 14.1 to 29.2 % |': [*share(second('5-quick-film')), *bounds(second('5-quick-film')['interval'])],
+    '| both sets, photographs as they are, 4 % of the training | 28.81 % of 420 | 21.3 to 37.3 % |':
+        [100*.8*420/(8400 + .8*420), *share(second('6-merged')), *bounds(second('6-merged')['interval'])],
+    '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(second('7-merged-fifth')), *bounds(second('7-merged-fifth')['interval'])],
+    'by 13.57 points in the last row, with an interval from 6.1 to 21.7': [points(second('7-merged-fifth')) - points(second('5-quick-film')), *pair(('5-quick-film', '7-merged-fifth'))['interval']],
+    'repeating them is worth 5.95 points (1.1 to 11.0)': [points(second('7-merged-fifth')) - points(second('6-merged')), *pair(('6-merged', '7-merged-fifth'))['interval']],
+    'MediaPipe finds 21 joints': KNOWN_FACT,
+    '300 frames a sign from each': SETTING,
+    '200 batches of pictures where the reader had 2,000, and 750 of joints where it had 1,500': [SETTING, KEPT['steps'], SETTING, SETTING],
+    'is worth 6.7 points (27.6 to 34.3 %)': [idea('the same without mirroring') - idea(MIRRORED), idea(MIRRORED), idea('the same without mirroring')],
+    '33.1 to 47.6 %, and 48.5 to 62.7 % on film made harder': [idea(name, which) for which in ('second test set', 'made harder') for name in ('light, lens and file', 'skin and background')],
+    'is worth nothing here: 41.2 %': [idea('pictures mixed in pairs (mixup)')],
+    'slowly: 69.3 %': [idea('the same, slowly')],
+    '(65.2 and 64.5 %)': [idea('the same, hands bent into others'), idea('the same, the layers on top first')],
+    'begin at 82.9 %': [idea('joints, one view, nothing varied')],
+    'The fused reader reads 90.7 %, where 94 was hoped for, and the joints alone 89.8, one photograph short of 90':
+        [points(READER), 'hoped for', idea('the reader, joints alone'), 'hoped for']},
+'04_inference': {
+    'above which 95 % of the answers are right': SETTING,
+    'On the 420 photographs of the second test set, the reader answered 81 % with hands, and 94 % of those answers were right':
+        [READER['pictures'], *(100*READER['given'][name] for name in ('answered', 'right'))],
+    'Without hands it answered 78 %, and 88 % were right': [100*WHOLE['given'][name] for name in ('answered', 'right')],
+    '(resnet18 at 200 pixels': SETTING,
+    '| first answer of a fresh process | 4.14 s | 0.22 s | 18.9 (18.4 to 21.2) |': compared('first answer of a fresh process'),
+    '| one picture after another, each | 19.9 ms | 3.7 ms | 5.3 (5.0 to 7.5) |': compared('one picture', SPEED['one picture']['pictures'], 1e3),
+    '| 200 pictures, each | 18.3 ms | 2.3 ms | 8.1 (8.1 to 8.1) |': [SPEED[MANY := "many pictures, against the original's loop"]['pictures'], *compared(MANY, 200, 1e3)],
+    '| memory at most | 938 MB | 111 MB | 8.4 times less |': [SPEED['memory, MB'][name] for name in ('plain', 'ours', 'ratio')],
+    '1.5 times in frames of held-out film': [LOOKS['held-out film']['until sure']['looks']],
+    'the reader reads 52 a second one after another and 95 in `; in four ways, 17 and 31': [SPEED[f'with hands, {views}, a second'][how] for views in ('1 view', '4 views') for how in ('one_by_one', 'many')],
+    '(720 frames), it reads the same': [PRECISION['pictures']['held-out film']],
+    '| float32, whole pictures | 14.2 MB | 94.2 % | 69.4 % |': weights('float32'),
+    '| float16, whole pictures (what ships) | 7.3 MB | 94.2 % | 69.4 % |': weights('float16'),
+    '| int8 for pixels, whole pictures | 5.0 MB | 93.3 % | 67.4 % |': weights('int8'),
+    '| float16, hands, one view | | 94.6 % | 68.8 % |': weights('float16, hands, views=1'),
+    '| float16, hands, four views | | 96.3 % | 68.2 % |': weights('float16, hands, views=4')},
+'05_app': {
+    'on two cores that the browser shared, 26 a second with hands and all 30 of the camera': [next(row['readings_per_second'][0] for row in APP if row['reader'] == name) for name in ('hands', 'no hands')],
+    'to 24 by 24 pixels': SETTING,
+    '25 times a second': EXAMPLE,
+    'A camera takes 30 frames a second': KNOWN_FACT, 'what happened 40 seconds ago': SUM,
+    'every 33 milliseconds': SETTING, 'with the usual ` of 1': SETTING,
+    'a letter for 1.4 seconds': SETTING}}
