@@ -164,7 +164,6 @@ KNOWN = {
     'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [*share(LEFT), *share(scored('3-original-film'))],
     'they differ by 0.24 points, with an interval from −4.8 to +5.5': gained('3-original-film', '2-original-random'),
     'Another 870 photographs': [PHOTOGRAPHS['pictures']],
-    'know our 29 signs in our order': [len(SIGNS)],
     'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [*bounds(FILM['interval']), *bounds(FILM['interval_of_single_pictures'])],
     'read of the same sign, out of 30': [PHOTOGRAPHS['pictures']/29],
     'X 4 times out of 30, S 7 times': [PHOTOGRAPHS['right']['X'], PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['right']['S']],
