@@ -35,9 +35,9 @@ def run_inference(learn, # a fastai learner
     return sum(p == sign for p, sign in zip(predicted, get_test_names(files)))/len(files)
 
 # %% ../nbs/02_evaluation.ipynb #6c80c9d8
-def scene_names(files # pictures, of any of the three sets or of your own; what is no file cannot be told apart, and is one scene
+def scene_names(files # pictures, of any of the three sets or of your own; all that are no files are one scene
                ) -> list: # a name for each; near-copies of each other share one
-    "What each picture belongs to: a take of the film, a scene of the second test set, a folder of your own, or itself alone"
+    "What each picture belongs to: a take of the film, a scene of the second test set, a folder, or itself alone"
     of = {file: _place(file) for file in files if isinstance(file, (str, os.PathLike))}
     folders = defaultdict(lambda: defaultdict(list))
     for file, place in of.items(): folders[set_of(place)][place.parent].append(file)
@@ -49,11 +49,14 @@ def scene_names(files # pictures, of any of the three sets or of your own; what 
 def _place(file): return Path(file).parent.resolve()/Path(file).name # two ways to a folder lead to one scene
 
 # %% ../nbs/02_evaluation.ipynb #b8606ec7
-def _in_film(place): return place.stem == f'{place.parent.name}{number_of(place)}' and 1 <= number_of(place) <= TAKES[-1][1]
+def _in_film(place):
+    number = number_of(place)
+    return place.stem == f'{place.parent.name}{number}' and 1 <= number <= TAKES[-1][1]
 
 def _frames(folders, of):
     own = {folder.parent for folder, files in folders.items() if not all(_in_film(of[file]) for file in files)}
-    def take(folder, file): return '' if folder.parent in own else f', take {sum(number_of(file) >= first for first, _ in TAKES)}'
+    def take(folder, file):
+        return '' if folder.parent in own else f', take {sum(number_of(file) >= first for first, _ in TAKES)}'
     return {file: f'{folder}{take(folder, file)}' for folder, files in folders.items() for file in files}
 
 def _photographs(folders):
@@ -72,10 +75,11 @@ def evaluate(reader,       # whatever `ask` takes
              files,        # a list of pictures
              answers=None, # the right signs; None: as the names of the files tell
              title:str='', # who is asked what, in a few words
-             scenes=None   # a name or number for each picture, the same for pictures taken in one go; None: `scene_names` says
+             scenes=None   # a name or number for each picture, the same for those taken in one go; None: `scene_names`
             ) -> Report:   # ValueError if there are no pictures, an answer is not a sign, or the reader cannot be asked
     "A report on what a reader answers"
-    if isinstance(files, (str, os.PathLike)): raise ValueError(f'{files} is one path. Hand over a list of pictures, for example get_image_files({str(files)!r}).')
+    if isinstance(files, (str, os.PathLike)):
+        raise ValueError(f'{files} is one path. Hand over a list of pictures, for example get_image_files({str(files)!r}).')
     files = list(files)
     if not files: raise ValueError('There are no pictures to evaluate a reader on.')
     answers = [*map(sign_of, files)] if answers is None else answers

@@ -78,23 +78,26 @@ def score(probabilities, # (n, 29); a row of nan where there was no answer
     scenes = range(len(files)) if scenes is None else list(scenes)
     if not len(files) == len(answers) == len(scenes):
         raise ValueError(f'{len(answers)} answers, {len(files)} pictures and {len(scenes)} scenes: there should be one of each for every picture.')
-    return Report(title, files, sign_numbers(answers, files), check_probabilities(probabilities, files), _numbered(scenes, files))
+    told = check_probabilities(probabilities, files)
+    return Report(title, files, sign_numbers(answers, files), told, _numbered(scenes, files))
 
 def _numbered(scenes, files):
     nameless = [file for file, scene in zip(files, scenes) if scene is None or scene != scene]
-    if nameless: raise ValueError(f'{nameless[0]}: nothing says which scene it is of. ({len(nameless)} of {len(files)} pictures are like that.)')
+    if nameless: raise ValueError(f'{nameless[0]}: nothing says which scene it is of. '
+                                  f'({len(nameless)} of {len(files)} pictures are like that.)')
     numbers = {scene: number for number, scene in enumerate(sorted({*scenes}))}
     return np.array([numbers[scene] for scene in scenes])
 
 # %% ../nbs/parts/scores.ipynb #bd164351
-ASKED = ('a fastai learner, a SignReader, a classifier with predict_proba and classes_, or a function: a list of n pictures -> (n, 29) probabilities '
-         'in the order of SIGNS, a row of nan where there is no answer')
+ASKED = ('a fastai learner, a SignReader, a classifier with predict_proba and classes_, or a function: a list of n pictures '
+         '-> (n, 29) probabilities in the order of SIGNS, a row of nan where there is no answer')
 
-def ask(reader, # a fastai learner, a `SignReader`, a fitted classifier with `predict_proba`, or a function: n pictures -> (n, 29) probabilities
+def ask(reader, # a learner, a `SignReader`, a classifier with `predict_proba`, or a function: n pictures -> (n, 29)
         files   # n pictures, each as the reader takes it
        ) -> np.ndarray: # (n, 29), in the order of `SIGNS`; ValueError if the reader knows other signs, or is none
     "The probabilities of all signs, for each picture"
-    if not _can_be_asked(reader): raise ValueError(f'{_kind(reader)} cannot be asked about pictures. Hand over {ASKED}.')
+    if not _can_be_asked(reader):
+        raise ValueError(f'{_kind(reader)} cannot be asked about pictures. Hand over {ASKED}.')
     if hasattr(reader, 'get_preds'): return _ask_learner(reader, files)
     if callable(getattr(reader, 'probabilities', None)): return _as_table(reader.probabilities(files))
     if hasattr(reader, 'predict_proba'): return _ask_classifier(reader, files)
@@ -102,26 +105,31 @@ def ask(reader, # a fastai learner, a `SignReader`, a fitted classifier with `pr
 
 def _can_be_asked(reader):
     if isinstance(reader, type): return False
-    if hasattr(reader, 'state_dict') and not hasattr(reader, 'get_preds'): return False # a network, without what makes its input of a file
+    if hasattr(reader, 'state_dict') and not hasattr(reader, 'get_preds'): return False # a network: what is its input?
     return callable(reader) or any(hasattr(reader, name) for name in ('get_preds', 'probabilities', 'predict_proba'))
 
-def _kind(thing): return f'The class {thing.__name__}' if isinstance(thing, type) else f'An object of type {type(thing).__name__}'
+def _kind(thing):
+    return f'The class {thing.__name__}' if isinstance(thing, type) else f'An object of type {type(thing).__name__}'
 
 def _as_table(told):
     if hasattr(told, 'detach'): told = told.detach().cpu().float() # a tensor, wherever it is
     try: return np.asarray(told, dtype=float)
-    except (TypeError, ValueError) as e: raise ValueError(f'{_kind(told)} is no table of probabilities. Hand over {ASKED}.') from e
+    except (TypeError, ValueError) as e:
+        raise ValueError(f'{_kind(told)} is no table of probabilities. Hand over {ASKED}.') from e
 
 # %% ../nbs/parts/scores.ipynb #5c069373
 def _ask_learner(learn, files):
     vocab = [*getattr(learn.dls, 'vocab', [])]
-    if vocab != [*SIGNS]: raise ValueError(f'This learner knows {len(vocab)} signs in an order of its own, not the {len(SIGNS)} of `SIGNS`. '
-                                           'Make its block with CategoryBlock(vocab=SIGNS).')
+    if vocab != [*SIGNS]:
+        raise ValueError(f'This learner knows {len(vocab)} signs in an order of its own, not the {len(SIGNS)} of `SIGNS`. '
+                         'Make its block with CategoryBlock(vocab=SIGNS).')
     with learn.no_bar(): return learn.get_preds(dl=learn.dls.test_dl(files, rm_type_tfms=0))[0].float().numpy()
 
 def _ask_classifier(classifier, files):
     classes = [*getattr(classifier, 'classes_', [])]
-    if not classes or not {*classes} <= {*SIGNS}: raise ValueError(f'This classifier knows the classes {classes}, and they should be among the {len(SIGNS)} of `SIGNS`. Fit it to the names of signs.')
+    if not classes or not {*classes} <= {*SIGNS}:
+        raise ValueError(f'This classifier knows the classes {classes}, and they should be among the {len(SIGNS)} of `SIGNS`. '
+                         'Fit it to the names of signs.')
     told, table = _as_table(classifier.predict_proba(files)), np.zeros((len(files), len(SIGNS)))
     table[:, [SIGNS.index(name) for name in classes]] = told
     return table
@@ -273,7 +281,8 @@ def rows(self:Report
     "The figures of the report, by name"
     drawn, scenes = self.interval(), self.scenes.max() + 1
     narrow = drawn if scenes == 1 else self.interval(by_scene=False) # alone it would be taken for the other
-    return {'pictures, all counted': f'{len(self):,} in {scenes:,} {"scene" if scenes == 1 else "scenes"}', 'read rightly': f'{self.right.sum():,}',
+    return {'pictures, all counted': f'{len(self):,} in {scenes:,} {"scene" if scenes == 1 else "scenes"}',
+            'read rightly': f'{self.right.sum():,}',
             'accuracy': percent(self.accuracy), 'interval, drawing scenes': span(drawn),
             'too narrow: drawing pictures': span(narrow), 'right sign among the first 3': percent(self.top(3)),
             'macro F1': f'{self.macro_f1:.3f}', 'log-loss': f'{self.loss:.3f}', 'calibration error': f'{self.calibration_error:.3f}',
