@@ -268,7 +268,9 @@ def _probabilities(self:SignReader,
         try: rows = [future.result() for future in with_progress(futures, progress)]
         finally: pool.shutdown(cancel_futures=True)
     wrong = [one for one in rows if isinstance(one, PictureError)]
-    if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. The first: {wrong[0]}', stacklevel=2)
-    return np.array([[np.nan]*len(SIGNS) if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
+    if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
+                            f'The first: {wrong[0]}', stacklevel=2)
+    unread = np.full(len(SIGNS), np.nan)
+    return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
 
 SignReader.probabilities = _probabilities
