@@ -27,10 +27,9 @@ def cache_dir() -> Path: # a folder; it need not exist yet; CacheError if this u
     "Where what can be made again is kept: `ASL_SIGNS_CACHE`, or the system's place for caches"
     if named := os.environ.get('ASL_SIGNS_CACHE'): return _expanded(named, 'ASL_SIGNS_CACHE')
     from platformdirs import user_cache_path # not above: who only reads pictures need not have it
-    place = user_cache_path('asl_signs', appauthor=False)
-    if not place.is_absolute(): # '~/.cache/asl_signs', where no home folder is known
-        raise CacheError('This user has no home folder, and so no place for a cache. Set ASL_SIGNS_CACHE to a folder that can be written to.')
-    return place
+    with suppress(RuntimeError): # of newer platformdirs, where no home folder is known; older ones say '~/.cache/asl_signs'
+        if (place := user_cache_path('asl_signs', appauthor=False)).is_absolute(): return place
+    raise CacheError('This user has no home folder, and so no place for a cache. Set ASL_SIGNS_CACHE to a folder that can be written to.')
 
 # %% ../nbs/parts/store.ipynb #43509c7a
 def out_dir() -> Path: # a folder; it need not exist yet

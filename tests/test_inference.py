@@ -107,7 +107,7 @@ def test_pictures_of_any_size(size, reader):
 
 
 def test_an_answer_is_given_if_it_is_sure_enough(pictures):
-    never, always = SignReader(hands=False, sure=1.01), SignReader(hands=False, sure=0)
+    never, always = SignReader(hands=False, sure=1), SignReader(hands=False, sure=0)
     assert never.read(pictures[0]).sign is None and never.read(pictures[0]).best == always.read(pictures[0]).sign
 
 
