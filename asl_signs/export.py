@@ -40,9 +40,9 @@ def graph_of(net,          # a module of PyTorch's, in evaluation
     "A network as an ONNX graph, for any number of pictures"
     import torch
     no_telemetry()
-    for name in ('onnx', 'onnxscript'):
-        try: import_module(name)
-        except Exception as e: raise ExportError(why_not_loaded(e, name, 'asl_signs[export]')) from e
+    for module in ('onnx', 'onnxscript'):
+        try: import_module(module)
+        except Exception as e: raise ExportError(why_not_loaded(e, module, 'asl_signs[export]')) from e
     class Graph(torch.nn.Module):
         "The net and the question"
         def __init__(self):

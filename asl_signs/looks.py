@@ -35,9 +35,10 @@ FLAT, FAINT = 10, 40 # levels: below the first, nothing can be made out; below t
 def exposed(picture:Image.Image # RGB
            ) -> Image.Image:    # RGB; the same one, unless its contrast lies between the two
     "A faint picture with the contrast that the network knows"
-    low, spread = levels(picture)[:, :1], contrast(picture)
+    low, high = levels(picture).T
+    spread = (high - low).max()
     if not FLAT <= spread < FAINT: return picture
-    table = 40 + (np.arange(256) - low)*160/spread
+    table = 40 + (np.arange(256) - low[:, None])*160/spread
     return picture.point([*map(int, table.round().clip(0, 255).flat)])
 
 # %% ../nbs/parts/looks.ipynb #l0000006

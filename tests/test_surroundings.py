@@ -411,3 +411,19 @@ def test_a_reader_is_sent_to_a_new_process():
     reader = SignReader(hands=False)
     with ProcessPoolExecutor(1, get_context('spawn')) as pool: told = pool.submit(reader.read, portrait('K')).result(WAIT)
     assert told.top == reader.read(portrait('K')).top
+
+
+@pytest.mark.skipif(not find_spec('onnxscript'), reason='needs onnx and onnxscript')
+@pytest.mark.parametrize('name', ['onnx', 'onnxscript'])
+@pytest.mark.parametrize('content, words', [("raise AttributeError('half updated')", 'is installed, but cannot be loaded .AttributeError: half updated'), (None, "is missing: pip install 'asl_signs.export.'")])
+def test_an_exporter_that_cannot_be_loaded(name, content, words, broken, monkeypatch):
+    from asl_signs.export import ExportError, graph_of
+    if content: broken(name, content)
+    else: monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExportError, match=f'{name} {words}'): graph_of(None, None, None, '', [])
+
+
+def test_networks_cannot_be_read_out_with_a_broken_mediapipe(broken):
+    from asl_signs.landmarker import network_in
+    broken('mediapipe', "raise TypeError('unhashable')")
+    with pytest.raises(HandsError, match='MediaPipe is installed, but cannot be loaded .TypeError'): network_in('any')
