@@ -241,6 +241,14 @@ def is_one(pictures # one picture, or several
     if isinstance(pictures, np.ndarray): return pictures.ndim == 2 or pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4)
     return isinstance(pictures, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)) or hasattr(pictures, 'read')
 
+def _pandas():
+    try: import pandas
+    except ModuleNotFoundError as e:
+        if e.name != 'pandas': raise # it is there, and something in it is missing
+        raise ModuleNotFoundError('pandas is missing, and read_folder makes a table with it: pip install pandas. read_many needs none.',
+                                  name='pandas') from e
+    return pandas
+
 class SignReader(PictureReader):
     "Reads the signs in pictures, one or many; threads may share it"
     @cached_property
@@ -288,40 +296,39 @@ class SignReader(PictureReader):
             if isinstance(one, PictureError): yield one
             else: yield self._reading(*next(answers), ms)
 
+    def probabilities(self,
+                      pictures,          # n pictures, each as `read` takes it
+                      colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
+                      left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                      progress:bool=True # a progress bar, if tqdm is installed?
+                      ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
+        "The probabilities of all signs, for each picture"
+        def row(picture):
+            "The probabilities, or what is wrong with the picture"
+            try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
+            except PictureError as e: return e
+        with ThreadPoolExecutor(CORES) as pool:
+            futures = [pool.submit(row, picture) for picture in pictures]
+            try: rows = [future.result() for future in with_progress(futures, progress)]
+            finally: pool.shutdown(cancel_futures=True)
+        wrong = [one for one in rows if isinstance(one, PictureError)]
+        if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
+                               f'The first: {wrong[0]}', stacklevel=2)
+        unread = np.full(len(SIGNS), np.nan)
+        return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
+
     def read_folder(self,
-                    folder, # with pictures, in it or below it
+                    folder, # with pictures, in it or below it; second copies of test pictures count once
                     **kwargs # left, portion and progress, as for `read_many`
                    ):       # a DataFrame of pandas: file, sign, best, confidence, box, and what is wrong with a picture; PictureError if there is no picture
         "The signs in a folder's pictures"
-        import pandas as pd
-        files = pictures_below(folder)
+        from asl_signs.files import set_aside_copies
+        pd = _pandas()
+        files, copies = set_aside_copies(pictures_below(folder))
+        if copies: warnings.warn(f'{len(copies)} second copies of pictures are left out. The first: {copies[0]}', stacklevel=2)
         def row(file, reading):
             "What is known about a picture"
             if isinstance(reading, PictureError): return dict(file=str(file), wrong=str(reading))
             return dict(file=str(file), sign=reading.sign, best=reading.best, confidence=reading.confidence, box=reading.box, wrong='')
         rows = [row(*pair) for pair in zip(files, self.read_many(files, broken='keep', **kwargs))]
         return pd.DataFrame(rows, columns=['file', 'sign', 'best', 'confidence', 'box', 'wrong'])
-
-# %% ../nbs/parts/signreader.ipynb #22f2fe5d
-def _probabilities(self:SignReader,
-                   pictures,          # n pictures, each as `read` takes it
-                   colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
-                   left:bool=None,    # are these left hands? None: as their joints say; without hands: no
-                   progress:bool=True # a progress bar, if tqdm is installed?
-                  ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
-    "The probabilities of all signs, for each picture"
-    def row(picture):
-        "The probabilities, or what is wrong with the picture"
-        try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
-        except PictureError as e: return e
-    with ThreadPoolExecutor(CORES) as pool:
-        futures = [pool.submit(row, picture) for picture in pictures]
-        try: rows = [future.result() for future in with_progress(futures, progress)]
-        finally: pool.shutdown(cancel_futures=True)
-    wrong = [one for one in rows if isinstance(one, PictureError)]
-    if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
-                            f'The first: {wrong[0]}', stacklevel=2)
-    unread = np.full(len(SIGNS), np.nan)
-    return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
-
-SignReader.probabilities = _probabilities

@@ -344,3 +344,15 @@ def test_a_tiff_is_read_whatever_its_numbers_are_kept_in(kind, pictures, reader)
     grey, buffer = np.asarray(Image.open(pictures[2]).convert('L')), io.BytesIO()
     Image.fromarray(grey.astype(kind)).save(buffer, 'tiff')
     assert reader.read(buffer.getvalue()).top == reader.read(grey).top
+
+
+def test_second_copies_in_a_folder_are_read_once_and_named(tmp_path):
+    from asl_signs.sample import draw_sample
+    sample = draw_sample(tmp_path/'sample', frames=1, pictures=1, side=16)
+    with pytest.warns(UserWarning, match='29 second copies'): table = SignReader(hands=False).read_folder(sample/'asl-alphabet-test', progress=False)
+    assert len(table) == 29
+
+
+def test_without_pandas_a_folder_says_so(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'pandas', None)
+    with pytest.raises(ModuleNotFoundError, match='pip install pandas'): SignReader(hands=False).read_folder(tmp_path)
