@@ -14,14 +14,14 @@ from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, FuncSplitt
                                RandomSplitter, Resize, aug_transforms, set_seed)
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
-from .batches import cached
+from .train.loaders import cached
 from .data import Picture
 from .evaluation import ask
-from .files import SignData
-from .film import every_sign, scenes
-from .scores import Report, score
-from .settings import Settings, get_settings
-from .signs import SIGNS, set_of, sign_of
+from .datasets.archives import SignData
+from .datasets.film import every_sign, scenes
+from .metrics.report import Report, score
+from .core.settings import Settings, get_settings
+from .core.signs import SIGNS, set_of, sign_of
 from .training import model_name, new_learner, trained
 
 # %% ../nbs/03_robust.ipynb #f6863886

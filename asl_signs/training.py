@@ -14,14 +14,14 @@ import torch
 from fastai.vision.all import (Adam, CrossEntropyLossFlat, DataLoaders, Learner, accuracy,
                                default_device, error_rate, set_seed, vision_learner)
 from . import __version__
-from .backbones import get_backbone, local_weights, weights_or_advice
-from .batches import workers_or_advice
+from .train.backbones import get_backbone, local_weights, weights_or_advice
+from .train.loaders import workers_or_advice
 from .data import get_dls
-from .files import SignData
-from .resume import Checkpoints
-from .settings import Settings, get_settings
-from .speed import fast_callbacks, train_quickly
-from .store import cache_dir, fingerprint, turn, whole
+from .datasets.archives import SignData
+from .train.checkpoints import Checkpoints
+from .core.settings import Settings, get_settings
+from .train.callbacks import fast_callbacks, train_quickly
+from .core.cache import cache_dir, fingerprint, turn, whole
 
 # %% ../nbs/01_training.ipynb #fee5fe0a
 def describe_device() -> str: # a sentence

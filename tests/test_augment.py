@@ -9,10 +9,10 @@ from fastai.vision.all import (SGD, CancelFitException, CancelStepException, Cal
                                TensorPoint, imagenet_stats, nn, resnet18, set_seed, vision_learner)
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs.augment import *
-from asl_signs.distortions import compressed
-from asl_signs.signs import SIGNS
-from asl_signs.speed import BFloat16OnCPU, GrowPictures
+from asl_signs.train.augment import *
+from asl_signs.metrics.distortions import compressed
+from asl_signs.core.signs import SIGNS
+from asl_signs.train.callbacks import BFloat16OnCPU, GrowPictures
 
 BACKGROUNDS = draw_backgrounds(3, 40)
 COLOURS = [SkinTone, Relight, Blur, Coarsen, Noise, Jpeg, Erase, lambda p: ReplaceBackground(BACKGROUNDS, p)]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from fastai.vision.all import Learner, PILImage, load_learner
 from PIL import Image
-from asl_signs.batches import workers_for
+from asl_signs.train.loaders import workers_for
 from asl_signs.data import get_data, get_dls, small_network, train_small
-from asl_signs.files import DataError
-from asl_signs.film import film_splitter
+from asl_signs.datasets.archives import DataError
+from asl_signs.datasets.film import film_splitter
 from asl_signs.robust import get_merged_dls, merged_files
-from asl_signs.sample import draw_sample
-from asl_signs.settings import Settings, get_settings
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import Settings, get_settings
 from asl_signs.training import model_name, train
 
 SMALL = dict(size=16, bs=8, split='random', workers=0)

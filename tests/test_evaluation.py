@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 from asl_signs.data import get_data
 from asl_signs.evaluation import ask, evaluate, scene_names
-from asl_signs.film import scenes
+from asl_signs.datasets.film import scenes
 from asl_signs.inference import SignReader
-from asl_signs.sample import get_sample
-from asl_signs.signs import SIGNS, sign_of
+from asl_signs.datasets.sample import get_sample
+from asl_signs.core.signs import SIGNS, sign_of
 
 
 @pytest.fixture(scope='module')

@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs import reader as recipe
-from asl_signs.geometry import Committee, HandNet
-from asl_signs.hands import Hands, HandsError
-from asl_signs.opinions import Reader, pooled
-from asl_signs.reader import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
-from asl_signs.sight import SightNet
-from asl_signs.signs import SIGNS, number_of, sign_of
+from asl_signs.models import recipe
+from asl_signs.models.joints import Committee, HandNet
+from asl_signs.runtime.landmarks import Hands, HandsError
+from asl_signs.runtime.fusion import Reader, pooled
+from asl_signs.models.recipe import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
+from asl_signs.models.pixels import SightNet
+from asl_signs.core.signs import SIGNS, number_of, sign_of
 
 
 @given(st.integers(1, 400), st.integers(1, 50))

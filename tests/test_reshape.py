@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from fastai.vision.all import TensorImage
-from asl_signs.augment import is_points
-from asl_signs.reshape import OtherHand, grid, origins, other_bones, other_joints, turned, with_middles
-from asl_signs.signs import SIGNS
+from asl_signs.train.augment import is_points
+from asl_signs.train.joint_augment import OtherHand, grid, origins, other_bones, other_joints, turned, with_middles
+from asl_signs.core.signs import SIGNS
 
 SIGN = {sign: i for i, sign in enumerate(SIGNS)}
 

@@ -6,10 +6,10 @@ from fastai.vision.all import Learner
 from asl_signs import robust, training
 from asl_signs.data import get_data, small_network
 from asl_signs.evaluation import ask, evaluate, scene_names
-from asl_signs.film import scenes
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
-from asl_signs.signs import SIGNS, set_of, sign_of
+from asl_signs.datasets.film import scenes
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
+from asl_signs.core.signs import SIGNS, set_of, sign_of
 
 
 @pytest.fixture(scope='module')

@@ -7,9 +7,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from asl_signs.sample import draw_sample, get_sample
+from asl_signs.datasets.sample import draw_sample, get_sample
 from waiting import LONG
-from asl_signs.store import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, turn, whole, why_not_loaded
+from asl_signs.core.cache import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, turn, whole, why_not_loaded
 
 
 def processes(function, arguments):
@@ -53,7 +53,7 @@ def test_records_of_processes_at_once_are_all_kept(tmp_path):
 
 def sample_in(cache):
     os.environ['ASL_SIGNS_CACHE'] = cache
-    with patch('asl_signs.sample.draw_sample', small): return str(get_sample())
+    with patch('asl_signs.datasets.sample.draw_sample', small): return str(get_sample())
 
 
 def small(folder):
@@ -77,7 +77,7 @@ def test_fingerprints_tell_files_apart(tmp_path):
 
 
 def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
-    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.store import turn\nwith turn(sys.argv[1], patience=.2): print("mine")'
+    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.core.cache import turn\nwith turn(sys.argv[1], patience=.2): print("mine")'
     with turn(path):
         other = subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert 'Another process is making weights.pth' in other.stderr.readline() # it waits as long as this block lasts
