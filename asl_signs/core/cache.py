@@ -168,7 +168,8 @@ def why_not_loaded(error:Exception, # raised while it was imported
                    install:str      # what to install if it is missing, as pip takes it
                   ) -> str:         # one or two sentences
     "Why a library cannot be used: it is missing only if exactly this module was not found"
-    if isinstance(error, ModuleNotFoundError) and error.name == name: return f"{name} is missing: pip install '{install}'"
+    quoted = f"'{install}'" if '[' in install else install # a shell would look for files of that name
+    if isinstance(error, ModuleNotFoundError) and error.name == name: return f'{name} is missing: pip install {quoted}'
     return f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). Install it anew: pip install --force-reinstall {name}'
 
 # %% ../../nbs/core/02_cache.ipynb #be477757
