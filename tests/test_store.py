@@ -166,7 +166,9 @@ def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
 
 def test_only_a_missing_module_is_called_missing():
     assert why_not_loaded(ModuleNotFoundError("No module named 'onnx'", name='onnx'), 'onnx', 'asl_signs[export]') == "onnx is missing: pip install 'asl_signs[export]'"
-    for error in (ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
+    needs = why_not_loaded(ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), 'onnx', 'asl_signs[export]')
+    assert needs == 'ml_dtypes is missing, and onnx needs it: pip install --upgrade onnx'
+    for error in (ModuleNotFoundError("No module named 'onnx.half'", name='onnx.half'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
         said = why_not_loaded(error, 'onnx', 'asl_signs[export]')
         assert 'onnx is installed, but cannot be loaded' in said and type(error).__name__ in said and str(error) in said and 'missing' not in said
 

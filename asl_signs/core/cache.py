@@ -169,7 +169,9 @@ def why_not_loaded(error:Exception, # raised while it was imported
                   ) -> str:         # one or two sentences
     "Why a library cannot be used: it is missing only if exactly this module was not found"
     quoted = f"'{install}'" if '[' in install else install # a shell would look for files of that name
-    if isinstance(error, ModuleNotFoundError) and error.name == name: return f'{name} is missing: pip install {quoted}'
+    absent = (getattr(error, 'name', None) or '').partition('.')[0] if isinstance(error, ModuleNotFoundError) else ''
+    if absent and error.name == name: return f'{name} is missing: pip install {quoted}'
+    if absent not in ('', name): return f'{absent} is missing, and {name} needs it: pip install --upgrade {name}'
     return f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). Install it anew: pip install --force-reinstall {name}'
 
 # %% ../../nbs/core/02_cache.ipynb #be477757
