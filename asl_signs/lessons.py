@@ -27,7 +27,7 @@ from traitlets.config import Config
 from .datasets.archives import DataError
 from .datasets.film import FilmError
 from .pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
-from .core.cache import as_json, recorded, whole
+from .core.cache import as_json, recorded, atomic_path
 
 # %% ../nbs/tools/00_lessons.ipynb #25f332a8
 def told(message:dict # from a Jupyter kernel
@@ -278,7 +278,7 @@ def refresh(paths # notebooks
     "Run notebooks on the drawn sample and save their outputs in them"
     with TemporaryDirectory() as out:
         for path, (_, nb, _) in zip(paths, run_all(paths, 'sample', Path(out))):
-            with whole(path) as part: nbformat.write(tidy(nb), part)
+            with atomic_path(path) as part: nbformat.write(tidy(nb), part)
 
 # %% ../nbs/tools/00_lessons.ipynb #20c58a8b
 def stamp_lessons(nbs:Path # the folder of notebooks
@@ -286,7 +286,7 @@ def stamp_lessons(nbs:Path # the folder of notebooks
     "Write the project's address into every lesson"
     for path in lessons_in(nbs):
         nb = stamp(nbformat.read(path, 4), path.name, address())
-        with whole(path) as part: nbformat.write(nb, part)
+        with atomic_path(path) as part: nbformat.write(nb, part)
 
 # %% ../nbs/tools/00_lessons.ipynb #242134f7
 def parse(argv # a list; None: what was typed

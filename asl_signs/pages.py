@@ -19,7 +19,7 @@ from nbconvert import HTMLExporter, MarkdownExporter
 from nbconvert.preprocessors import Preprocessor, RegexRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pygments.formatters import HtmlFormatter
-from .core.cache import whole
+from .core.cache import atomic_path
 
 # %% ../nbs/tools/01_pages.ipynb #58765ff4
 HIDDEN = r'#\|\s*(hide|default_exp)\b', r'\s*\Z' # patterns of cells to drop
@@ -143,7 +143,7 @@ def write_readme(nbs:Path # the folder of notebooks; the README lies above it
                 ):
     "Write README.md and its figures"
     for name, content in readme(nbs).items():
-        with whole(nbs.parent/name) as part: part.write_bytes(content)
+        with atomic_path(nbs.parent/name) as part: part.write_bytes(content)
 
 # %% ../nbs/tools/01_pages.ipynb #344a6c26
 def address() -> str: # without a slash at its end

@@ -18,7 +18,7 @@ from asl_signs.datasets.archives import SignData
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.settings import get_settings
 from asl_signs.train.callbacks import BFloat16OnCPU, fast_callbacks, train_quickly
-from asl_signs.core.cache import as_json, cache_dir, turn, whole
+from asl_signs.core.cache import as_json, cache_dir, lock, atomic_path
 from asl_signs.training import new_learner, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,7 +234,7 @@ def film(name, **drawn):
     "A folder of real pictures where there is one, drawn ones otherwise"
     if shared(name).exists(): return shared(name)
     folder = cache_dir()/f'bench-{name}'
-    with turn(folder): return folder if folder.exists() else draw_sample(folder, **drawn)
+    with lock(folder): return folder if folder.exists() else draw_sample(folder, **drawn)
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def bench(known, chosen, file, **about):
     for name in chosen or known:
         figures = figures | about | {name: known[name](), 'machine': figures.get('machine', {}) | {name: machine()}}
         tqdm.write(f'{name}: {json.dumps(figures[name])}')
-        with whole(file) as part: part.write_text(as_json(figures))
+        with atomic_path(file) as part: part.write_text(as_json(figures))
 
 
 def machine():

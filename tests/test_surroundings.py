@@ -219,7 +219,7 @@ READ = '''if True:
     from PIL import Image
     from asl_signs.runtime.landmarks import HandFinder, hand_model
     from asl_signs.runtime.reader import SignReader
-    from asl_signs.core.cache import cache_dir, turn, whole
+    from asl_signs.core.cache import cache_dir, lock, atomic_path
     Image.init()
     picture = Image.linear_gradient('L')
     alone = SignReader(hands=False).read(picture).top # here, as whoever has no rights cannot even load Python's modules

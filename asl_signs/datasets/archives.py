@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS, named_sign, set_of, sign_of
-from ..core.cache import cache_dir, fingerprint, progress, turn, whole
+from ..core.cache import cache_dir, fingerprint, progress, lock, atomic_path
 
 # %% ../../nbs/datasets/02_archives.ipynb #b776730c
 ENDINGS = frozenset((
@@ -131,9 +131,9 @@ def unpack(archive:Path # a zip file
           ) -> Path:    # the folder with its pictures, in the cache
     "Unpack an archive once; DataError if it is damaged or the disk is too full"
     folder = cache_dir()/'unpacked'/f'{archive.stem}-{fingerprint([archive], archive.resolve())}'
-    with turn(folder):
+    with lock(folder):
         if not folder.exists():
-            with whole(folder) as part: extract(archive, part)
+            with atomic_path(folder) as part: extract(archive, part)
     return folder
 
 # %% ../../nbs/datasets/02_archives.ipynb #f6897b49
@@ -295,7 +295,7 @@ def check_readable(files # pictures
     if bad: raise DataError(f'{len(bad)} of {len(files)} pictures cannot be read. {" ".join(bad[:3])}'
                             f'{f" There are {len(bad)-3} more." if bad[3:] else ""} Mend them or move them away; '
                             f'if they are from Kaggle, fetch the archive again.')
-    with whole(marker) as part: part.touch()
+    with atomic_path(marker) as part: part.touch()
 
 # %% ../../nbs/datasets/02_archives.ipynb #af31e6f3
 def check(data:SignData, # sorted pictures

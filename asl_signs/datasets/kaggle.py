@@ -13,7 +13,7 @@ import codecs, os, re, shutil, subprocess, sys
 from collections import deque
 from pathlib import Path
 from .archives import ArchiveError, DataError, extract, files_below, is_picture
-from ..core.cache import cache_dir, turn, whole
+from ..core.cache import cache_dir, lock, atomic_path
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #daaa1bf2
 DATASETS = { # name -> GB of the archive, GB of the pictures in it
@@ -183,7 +183,7 @@ def fetch(slug:str,           # 'owner/name' on Kaggle
     "The folder of a data set: found on this machine, or else fetched from Kaggle into the cache"
     if found := find_dataset(slug): return found
     folder, archive = cache_dir()/'kaggle'/slug, cache_dir()/'downloads'/f'{slug}.zip'
-    with turn(folder):
+    with lock(folder):
         if found := find_dataset(slug): return found # another process was faster
         if not archive.exists(): download(slug, archive)
         _unfold(slug, archive, folder)
@@ -197,7 +197,7 @@ def _unfold(slug, archive, folder):
     shutil.rmtree(folder, ignore_errors=True)
     for half in folder.parent.glob(f'.making-*/{folder.name}'): shutil.rmtree(half.parent)
     try:
-        with whole(folder) as part: extract(archive, part)
+        with atomic_path(folder) as part: extract(archive, part)
     except ArchiveError as e:
         archive.unlink()
         page = f'https://www.kaggle.com/datasets/{slug}'

@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/datasets/rows.html.md"""
 
 # %% auto #0
 __all__ = ['BLOCK', 'KEEP', 'small', 'pixels_path', 'bytes_needed', 'no_room', 'write_rows', 'write_block', 'finished',
-           'is_whole', 'grow', 'make_pixels', 'Pixels', 'get_pixels']
+           'is_whole', 'build_rows', 'make_pixels', 'Pixels', 'get_pixels']
 
 # %% ../../nbs/datasets/07_rows.ipynb #aeae11df
 import errno, mmap, os, shutil
@@ -20,7 +20,7 @@ import PIL
 from PIL import Image
 from .archives import DataError
 from ..core.pictures import to_rgb
-from ..core.cache import cache_dir, fingerprint, progress, turn
+from ..core.cache import cache_dir, fingerprint, progress, lock
 
 # %% ../../nbs/datasets/07_rows.ipynb #4aadc62f
 def small(file,    # anything that `to_rgb` takes
@@ -103,7 +103,7 @@ def is_whole(path:Path,  # where the file should be
     except (OSError, ValueError, EOFError): return False
 
 # %% ../../nbs/datasets/07_rows.ipynb #hcache02
-def grow(path:Path,   # where the file is to appear
+def build_rows(path:Path,   # where the file is to appear
          shape:tuple, # of the array, a row for each picture
          dtype,       # of the array
          block:int,   # rows that are made together
@@ -136,7 +136,7 @@ def make_pixels(files,    # pictures, in the order they are to have
                 path:Path # where the file is to appear
                ):         # DataError if a picture cannot be read, or the disk is too full
     "Decode pictures into one file, or what an interrupted run has left to do of it"
-    grow(path, (len(files), size, size, 3), np.uint8, BLOCK, partial(_decode, files=files, size=size))
+    build_rows(path, (len(files), size, size, 3), np.uint8, BLOCK, partial(_decode, files=files, size=size))
 
 def _decode(left, part, files, size):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -192,6 +192,6 @@ def get_pixels(files,   # pictures, in any order
     "These pictures, decoded: found in the cache, or else decoded now"
     files = sorted(files)
     path = pixels_path(files, size)
-    with turn(path):
+    with lock(path):
         if not is_whole(path, (len(files), size, size, 3)): make_pixels(files, size, path)
     return Pixels(path, files)

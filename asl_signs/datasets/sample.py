@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from .drawing import View, finish, paint_hand
 from ..core.signs import SIGNS
-from ..core.cache import cache_dir, progress, turn, whole
+from ..core.cache import cache_dir, progress, lock, atomic_path
 
 # %% ../../nbs/datasets/01_sample.ipynb #a57187a7
 def drift(n:int,                 # frames
@@ -190,7 +190,7 @@ def draw_sample(folder:Path,     # must not exist; appears whole or not at all
                 seed:int=42      # the same seed draws the same pictures
                ) -> Path:        # the folder, with `asl-alphabet` and `asl-alphabet-test` in it
     "Draw stand-ins for both archives"
-    with whole(folder) as part:
+    with atomic_path(folder) as part:
         draw_film(part/'asl-alphabet', frames, side, seed)
         draw_photographs(part/'asl-alphabet-test', pictures, side, seed)
         (part/'README.txt').write_text(NOTE)
@@ -200,4 +200,4 @@ def draw_sample(folder:Path,     # must not exist; appears whole or not at all
 def get_sample() -> Path: # the folder, with `asl-alphabet` and `asl-alphabet-test` in it
     "The drawn sample, from the cache; the first call draws it"
     folder = cache_dir()/'sample-1'  # a new number whenever the drawing changes
-    with turn(folder): return folder if folder.exists() else draw_sample(folder)
+    with lock(folder): return folder if folder.exists() else draw_sample(folder)

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from scipy.stats import bootstrap
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 from ..core.signs import SIGNS
-from ..core.cache import as_json, whole
+from ..core.cache import as_json, atomic_path
 
 # %% ../../nbs/metrics/00_report.ipynb #bbc24a87
 def sign_numbers(signs,     # names of signs, or their numbers in `SIGNS`
@@ -312,7 +312,7 @@ def save(self:Report,
          path:str|Path # a file
         ) -> Path:     # the same
     "Write the report as JSON; the file appears whole or not at all"
-    with whole(path) as part: part.write_text(as_json(self.to_dict()))
+    with atomic_path(path) as part: part.write_text(as_json(self.to_dict()))
     return Path(path)
 
 # %% ../../nbs/metrics/00_report.ipynb #4183fa4c

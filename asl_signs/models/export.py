@@ -23,7 +23,7 @@ from ..runtime.crops import ENOUGH, LOOKS, NEAR, cut_square, whole_square
 from ..runtime.fusion import Reader
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS
-from ..core.cache import no_telemetry, whole, why_not_loaded
+from ..core.cache import no_telemetry, atomic_path, why_not_loaded
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
 OPSET = 18 # of ONNX; ONNX Runtime reads it since 1.14
@@ -68,7 +68,7 @@ def sight_graph(net # a `SightNet`
     import torch
     return graph_of(net, ask_sight, torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8), 'pictures', ['signs', 'joints'])
 
-def joints_graph(net # a `Committee` or a `HandNet`
+def joints_graph(net # a `Ensemble` or a `HandNet`
                 ):   # an ONNX model: float32 (n, 2, 21, 3) -> (n, 58) log-probabilities
     "The network for joints"
     import torch
@@ -226,7 +226,7 @@ def export_reader(reader:Reader,           # as `train_reader` or `load_reader` 
     if not len(pictures): raise ExportError('There is nothing to compare both readers on. Hand over some pictures.')
     squares, about = squares_of(pictures, reader.sight.size), description(reader, precision)
     files = networks_of(reader, precision, squares) | {'README.md': model_card(about, measured).encode()}
-    with whole(folder) as part:
+    with atomic_path(folder) as part:
         part.mkdir()
         for name, content in files.items(): (part/name).write_bytes(content)
         (part/'reader.json').write_text(sealed(about, files), encoding='utf-8')

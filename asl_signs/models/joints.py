@@ -7,7 +7,7 @@ Docs: https://asl-signs.github.io/asl_signs/models/joints.html.md"""
 # %% auto #0
 __all__ = ['PARENTS', 'SPREAD', 'DEL', 'joints_of', 'at_wrist', 'palm_axes', 'bones', 'straightness', 'distances', 'features',
            'assembled', 'with_lengths', 'about', 'bent', 'rotations', 'may_spread', 'spread', 'VaryHands', 'mirror',
-           'sign_loss', 'HandNet', 'BalancedDL', 'HandsDL', 'train_hands', 'Committee', 'train_committee',
+           'sign_loss', 'HandNet', 'BalancedDL', 'HandsDL', 'train_hands', 'Ensemble', 'train_committee',
            'without_hand', 'train_judge']
 
 # %% ../../nbs/models/01_joints.ipynb #g0000003
@@ -285,7 +285,7 @@ def train_hands(hands:Hands,        # as `find_hands` found them
 def _loss(logits, coarse, sign): return sign_loss(logits, sign, coarse)
 
 # %% ../../nbs/models/01_joints.ipynb #g00000c1
-class Committee(nn.ModuleList):
+class Ensemble(nn.ModuleList):
     "Several `HandNet`s of the same size, asked as if they were one"
     def __init__(self,
                  nets # several `HandNet`s
@@ -308,9 +308,9 @@ def train_committee(hands:Hands,     # as for `train_hands`
                     hidden:int=256,  # numbers between the layers of each
                     seed:int=42,     # of the first; the others have the numbers that follow
                     **kwargs         # steps, lr, vary and quiet, as for `train_hands`
-                   ) -> Committee:   # trained, and ready to be asked
+                   ) -> Ensemble:   # trained, and ready to be asked
     "Networks that have learned the signs of these hands, each by itself"
-    return Committee([train_hands(hands, coarse, seed=seed + member, hidden=hidden, **kwargs) for member in range(members)]).eval()
+    return Ensemble([train_hands(hands, coarse, seed=seed + member, hidden=hidden, **kwargs) for member in range(members)]).eval()
 
 # %% ../../nbs/models/01_joints.ipynb #g0000044
 def without_hand(hands:Hands # of the training frames

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, smooth_l1_loss
 from ..train.augment import AverageWeights, Varying, draw_backgrounds, hard_tfms, resized
 from ..train.backbones import local_weights, weights_or_advice
-from ..datasets.rows import Pixels, grow, is_whole, pixels_path, small, write_rows
+from ..datasets.rows import Pixels, build_rows, is_whole, pixels_path, small, write_rows
 from ..metrics.distortions import matte
 from .joints import BalancedDL, sign_loss
 from ..runtime.landmarks import Hands
@@ -32,7 +32,7 @@ from ..train.joint_augment import OtherHand
 from ..core.settings import Settings
 from ..core.signs import SIGNS, sign_of
 from ..train.callbacks import GrowPictures, fast_callbacks
-from ..core.cache import turn
+from ..core.cache import lock
 
 # %% ../../nbs/models/02_pixels.ipynb #s0000006
 def cut_out(file,    # a frame of the film
@@ -62,8 +62,8 @@ def get_cutouts(files,   # frames of the film, in any order
     files = sorted(files)
     path = pixels_path(files, size)
     path, shape = path.with_name(f'cut-{path.name}'), (len(files), size, size, 4)
-    with turn(path):
-        if not is_whole(path, shape): grow(path, shape, np.uint8, CUT_TOGETHER, partial(_cut, files=files, size=size))
+    with lock(path):
+        if not is_whole(path, shape): build_rows(path, shape, np.uint8, CUT_TOGETHER, partial(_cut, files=files, size=size))
     return Pixels(path, files)
 
 # %% ../../nbs/models/02_pixels.ipynb #s0000013

@@ -22,15 +22,15 @@ from ..data import get_data
 from ..metrics.distortions import blurred, compressed, darkened, elsewhere, moved
 from ..datasets.archives import DataError
 from ..datasets.film import film_splitter, films
-from .joints import Committee, HandNet, train_committee, train_judge, without_hand
+from .joints import Ensemble, HandNet, train_committee, train_judge, without_hand
 from ..runtime.landmarks import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
-from ..runtime.fusion import Reader, answered, pooled, sure_enough
+from ..runtime.fusion import Reader, answered, pooled, threshold_for
 from ..core.pictures import PictureError, to_rgb
 from ..metrics.report import Report, score
 from .pixels import SightNet, train_sight
 from ..core.signs import SIGNS, number_of, sign_of
-from ..core.cache import cache_dir, fingerprint, turn, whole
+from ..core.cache import cache_dir, fingerprint, lock, atomic_path
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000006
 def spread(files,        # frames, in any order
@@ -80,9 +80,9 @@ def harder_frames(files # frames
                  ) -> list: # of PNG files in the cache, in folders named after their signs
     "All these frames made harder, and kept"
     folder = cache_dir()/'harder'/fingerprint(files, __version__)
-    with turn(folder):
+    with lock(folder):
         if not folder.exists():
-            with whole(folder) as part:
+            with atomic_path(folder) as part:
                 for i, file in enumerate(files):
                     (part/sign_of(file)).mkdir(parents=True, exist_ok=True)
                     harder(file).save(part/sign_of(file)/f'{sign_of(file)}{i}.png')
@@ -132,7 +132,7 @@ def calibrate(reader:Reader, # its networks trained; changed in place
     reader.weights = tuple(fit_weights([half[found] for half in (joints, reader.pixels(hands.files, hands, left))], answers[found]))
     reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
-    reader.sure = tuple(sure_enough(some, signs) for some in told)
+    reader.sure = tuple(threshold_for(some, signs) for some in told)
     reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
     return reader
 
@@ -169,7 +169,7 @@ def save_reader(reader:Reader, # trained
                 folder         # where it is to appear; it must not exist yet
                ) -> Path:      # the folder
     "Keep a reader"
-    with whole(folder) as part:
+    with atomic_path(folder) as part:
         part.mkdir()
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
@@ -182,7 +182,7 @@ def load_reader(folder # as `save_reader` made it
                ) -> Reader: # ready to read
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
-    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=Committee(HandNet(about['hidden']) for _ in range(about['members'])))
+    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=Ensemble(HandNet(about['hidden']) for _ in range(about['members'])))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
     return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']),
                   tuple(about['sure']), about['facts'])

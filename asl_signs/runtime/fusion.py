@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/fusion.html.md"""
 
 # %% auto #0
 __all__ = ['LEFT', 'JUDGED', 'pooled', 'of_either_hand', 'read_hands', 'nearer_middle', 'judged', 'Reader', 'answered',
-           'sure_enough']
+           'threshold_for']
 
 # %% ../../nbs/runtime/02_fusion.ipynb #o0000003
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ def answered(told:np.ndarray, # (n, 29) probabilities
     count = np.arange(1, len(order) + 1)
     return confidence[order], count/len(order), right[order].cumsum()/count
 
-def sure_enough(told:np.ndarray,    # as for `answered`
+def threshold_for(told:np.ndarray,    # as for `answered`
                 signs,              # likewise
                 accuracy:float=.95  # the share of answers that are to be right
                ) -> float:          # a threshold; 1 if none will do

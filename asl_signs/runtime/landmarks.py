@@ -34,7 +34,7 @@ from PIL import Image, ImageFilter
 from .crops import cut_square, widened
 from ..core.pictures import to_rgb
 from ..core.signs import sign_of
-from ..core.cache import CacheError, cache_dir, fingerprint, give_up, renew_after_fork, turn, whole
+from ..core.cache import CacheError, cache_dir, fingerprint, give_up, renew_after_fork, lock, atomic_path
 
 # %% ../../nbs/runtime/01_landmarks.ipynb #h0000008
 FINGERS = dict(thumb=(1, 2, 3, 4), index=(5, 6, 7, 8), middle=(9, 10, 11, 12), # joints, from the palm to the tip; 0 is the wrist
@@ -182,7 +182,7 @@ def fetch_model(address:str, # where it is
     "Fetch the weights, with a progress bar"
     from tqdm.auto import tqdm
     try:
-        with whole(to) as part, urlopen(address, timeout=30) as answer, part.open('wb') as file:
+        with atomic_path(to) as part, urlopen(address, timeout=30) as answer, part.open('wb') as file:
             with tqdm.wrapattr(answer, 'read', total=MODEL_BYTES, desc='hand_landmarker.task') as told: shutil.copyfileobj(told, file)
             file.flush()
             if reason := wrong_with(part): raise HandsError(f'What came from {address} is not the hand model: {reason}. '
@@ -203,7 +203,7 @@ def hand_model(path=None,        # the file, if you have it; None: `ASL_SIGNS_HA
         kept = kept_model()
         if not fetch: return _checked(kept)
         if not _is_right(kept):
-            with turn(kept):
+            with lock(kept):
                 if not _is_right(kept): fetch_model(address, kept)
     except CacheError as e: raise HandsError(f'{e} Or set ASL_SIGNS_HAND_MODEL to where the hand model is.') from e
     return kept
@@ -543,14 +543,14 @@ def find_hands(files,           # pictures, in any order
                workers:int=None # processes; None: one for each core; 1: no other than this one
               ) -> Hands:       # in the order of `files`; PictureError names a picture that cannot be read, HandsError says what is missing
     "The hands in pictures: found in the cache, or else looked for now"
-    from asl_signs.datasets.rows import grow, is_whole # not above, as whoever reads single pictures does without
+    from asl_signs.datasets.rows import build_rows, is_whole # not above, as whoever reads single pictures does without
     if getattr(current_process(), '_inheriting', False): raise HandsError(UNGUARDED) # else it would wait for the process that started it
     finder, files = finder or HandFinder(), [*map(Path, files)]
     ordered = sorted({*files})
     path, shape = hands_path(ordered, finder), (len(ordered), len(finder.views), NUMBERS)
-    with turn(path):
+    with lock(path):
         try:
-            if ordered and not is_whole(path, shape): grow(path, shape, np.float32, TOGETHER, partial(_find, files=ordered, finder=finder, workers=workers))
+            if ordered and not is_whole(path, shape): build_rows(path, shape, np.float32, TOGETHER, partial(_find, files=ordered, finder=finder, workers=workers))
         except BrokenProcessPool as e: raise HandsError(ENDED) from e
     return Hands(ordered, np.load(path) if files else np.empty(shape, np.float32)).of(files)
 

