@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image
 from asl_signs.datasets.drawing import portrait
-from asl_signs.datasets.archives import pictures_in, unreadable
+from asl_signs.datasets.archives import pictures_in
+from asl_signs.datasets.sets import unreadable
 from asl_signs.core.pictures import MOST_PIXELS, PictureError, to_rgb
 from asl_signs.datasets.sample import draw_sample
 
