@@ -247,6 +247,13 @@ def test_a_broken_exif_block_neither_stops_nor_hides_the_orientation():
     assert np.array_equal(to_rgb(lying), PIXELS)
 
 
+@pytest.mark.parametrize('orientation', [0, 9, 70_000, 'sideways', (6, 6), 6.5])
+def test_an_orientation_that_means_nothing_leaves_the_pixels_as_they_are(orientation):
+    picture = HAND.copy()
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    assert np.array_equal(to_rgb(picture), PIXELS)
+
+
 def test_what_was_handed_over_stays_as_it_was(tmp_path):
     array = PIXELS.copy()
     result = to_rgb(array)
