@@ -233,7 +233,7 @@ KNOWN = {
     'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
-    '87,000 pictures and five epochs make 435,000 times the same work': [FRAMES, 5*FRAMES],
+    '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],
     '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
 'distortions': {'a radius of 0.02 is two pixels out of a hundred': EXAMPLE, 'A JPEG of quality 50 and a blur of 0.01 cost it next to nothing': EXAMPLE},
 'drawing': {

@@ -8,8 +8,9 @@ from fastai.vision.all import Resize
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from asl_signs.datasets import rows as cache
-from asl_signs.datasets.rows import BLOCK, finished, get_pixels, make_pixels, pixels_path, small
+from asl_signs.datasets.rows import BLOCK, get_pixels, pixels_path, small
 from asl_signs.data import Picture
+from asl_signs.core.cache import CacheError
 from asl_signs.datasets.archives import DataError
 
 SIZE = 8
@@ -100,18 +101,18 @@ def test_what_an_interrupted_run_left_damaged_is_made_anew(damage, files, monkey
 
 
 def test_a_disk_that_is_too_small_is_said_before(files, monkeypatch):
-    monkeypatch.setattr(cache.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr('shutil.disk_usage', lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(DataError, match=r'0\.00 GB in .*pixels, where 0\.00 GB are free\. Make room'): get_pixels(files, SIZE)
     assert [file.suffix for file in pixels_path(files, SIZE).parent.iterdir()] == ['.lock']
 
 
 def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypatch):
     monkeypatch.setattr(os, 'cpu_count', lambda: 1)
-    def full(start, *args, **kwargs):
+    def full(part, start, *rest):
         if start: raise OSError(errno.ENOSPC, 'No space left on device')
-        return write(start, *args, **kwargs)
-    write = cache.write_block
-    with patch.object(cache, 'write_block', full), pytest.raises(DataError, match='Make room, set ASL_SIGNS_CACHE'): get_pixels(files, SIZE)
+        return write(part, start, *rest)
+    write, said = cache.write_rows, 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
+    with patch.object(cache, 'write_rows', full), pytest.raises(CacheError, match=said): get_pixels(files, SIZE)
     assert count_decoded(files) == 600 - BLOCK
 
 
