@@ -231,7 +231,7 @@ def test_a_connection_cut_for_good_is_continued_next_time(kaggle, cache, impatie
 
 
 def test_a_complaint_is_not_taken_for_the_rest_of_an_archive(kaggle, cache, impatient):
-    "From 2.2.5 on, the client asks again and keeps what had arrived; before, it gives up and keeps nothing"
+    "The client asks again and keeps what had arrived (from 2.2.5 on)"
     kaggle.cuts = [2*MB] + 20*[None]
     with pytest.raises(DataError, match='was cut off.*Run this again'): fetch(SLUG)
     kaggle.cuts = []
@@ -310,7 +310,8 @@ def test_two_processes_at_once_fetch_once(kaggle, cache):
 
 
 @pytest.mark.parametrize('interrupt', [os.kill, os.killpg], ids=['the process', 'with its client'])
-def test_an_interruption_leaves_no_half_folder_and_is_made_good(kaggle, cache, tmp_path, interrupt):
+def test_an_interruption_leaves_no_half_folder_and_is_made_good(kaggle, cache, tmp_path, monkeypatch, interrupt):
+    monkeypatch.setenv('TQDM_MININTERVAL', '0') # the client's bar, however fast the pieces come
     kaggle.cuts = [2*MB + 100]
     kaggle.go_on.clear()
     # A background job ignores the interrupt, and its children with it.
