@@ -171,7 +171,7 @@ def _why(error:Exception # raised while a picture was opened or decoded
     return f'is damaged or cut off ({reason}). Fetch it again, or save it anew.'
 
 # %% ../../nbs/core/03_pictures.ipynb #f1ce8036
-def to_rgb(picture,          # a path, bytes, binary file, PIL image, or array (height, width) or (height, width, 1, 3 or 4)
+def to_rgb(picture,          # a path, bytes, binary file, PIL image, or array of shape (height, width[, 1, 3 or 4])
            colours:str='RGB' # the order of an array's colours: 'RGB', or 'BGR' as OpenCV has it
           ) -> Image.Image:  # a new one of mode RGB; PictureError if nothing can be made of it
     "The picture that the network sees"

@@ -33,7 +33,7 @@ def most_alike(asked, # files or PIL images
 
 # %% ../../nbs/datasets/05_similarity.ipynb #2664a05a
 def nearest_accuracy(asked, # files whose names or folders tell the sign
-                     known  # likewise
+                     known  # files to look among, whose names or folders tell the sign
                     ) -> float: # share of right answers, from 0 to 1
     "How often the most similar of the known pictures shows the same sign"
     nearest, _ = most_alike(asked, known)
