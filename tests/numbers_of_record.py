@@ -283,7 +283,7 @@ KNOWN = {
     '(86.2 instead of 85.3 %)': [tried('hands bent into others in the picture', '86.2'), tried('late layers learning at 1e-4', '85.3')]},
 'results': {'539 divided by 870 is 0.6195': [539, 870, 539/870], '30.04 is rounded to one digit': EXAMPLE, 'It read 40, 60 and 50 % of the film': EXAMPLE},
 'sample': {
-    'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
+    'correlate] at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
