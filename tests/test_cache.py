@@ -111,8 +111,9 @@ def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypat
     def full(part, start, *rest):
         if start: raise OSError(errno.ENOSPC, 'No space left on device')
         return write(part, start, *rest)
-    write, said = cache.write_rows, 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
-    with patch.object(cache, 'write_rows', full), pytest.raises(CacheError, match=said): get_pixels(files, SIZE)
+    write = cache.write_rows
+    message = 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
+    with patch.object(cache, 'write_rows', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
     assert count_decoded(files) == 600 - BLOCK
 
 
@@ -132,9 +133,9 @@ print(f'made {decoded.call_count} {int(pixels.array.sum(dtype="int64"))}')'''
 
 def test_of_two_processes_at_once_one_makes_it(files):
     both = [subprocess.Popen([sys.executable, '-c', SCRIPT, files[0].parent], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=600)[0]).groups() for process in both]
-    assert sorted(int(decoded) for decoded, _ in said) == [0, 600]
-    assert {int(total) for _, total in said} == {int(expected(files).sum(dtype='int64'))}
+    made = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=600)[0]).groups() for process in both]
+    assert sorted(int(decoded) for decoded, _ in made) == [0, 600]
+    assert {int(total) for _, total in made} == {int(expected(files).sum(dtype='int64'))}
 
 
 def test_pickled_is_the_place_and_not_the_pixels(files):

@@ -69,33 +69,33 @@ def test_pictures_are_known_by_a_list_that_is_the_same_on_every_machine(kind, tm
 
 @pytest.mark.parametrize('name', ['.ipynb_checkpoints', '.Trash-0', '.hidden', '@eaDir', '__MACOSX', '#recycle', '$RECYCLE.BIN', 'System Volume Information'])
 def test_housekeeping_folders_are_passed_over(name, tmp_path, cache):
-    shown = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
+    picture = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
     for folder in (tmp_path/'mine'/name, tmp_path/'mine'/'A'/name, tmp_path/'mine'/name/'A'): written(folder/'A2.jpg', 'rubbish')
     archive = shutil.make_archive(tmp_path/'mine', 'zip', tmp_path/'mine')
-    assert pictures_in(tmp_path/'mine') == [shown]
+    assert pictures_in(tmp_path/'mine') == [picture]
     assert [file.name for file in all_pictures(Path(archive))] == ['A1.jpg']
 
 
 def test_a_folder_is_searched_once_however_many_links_lead_to_it(tmp_path):
-    shown = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
+    picture = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
     (tmp_path/'mine'/'A'/'up').symlink_to(tmp_path/'mine')
     (tmp_path/'mine'/'0').symlink_to(tmp_path/'mine'/'A') # sorts before what it leads to
     (tmp_path/'links').mkdir()
     (tmp_path/'links'/'data').symlink_to(tmp_path/'mine')
-    assert pictures_in(tmp_path/'mine') == [shown]
+    assert pictures_in(tmp_path/'mine') == [picture]
     assert pictures_in(tmp_path/'links') == [tmp_path/'links'/'data'/'A'/'A1.jpg']
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
-    shown, locked = written(tmp_path/'A'/'A1.jpg', 'picture'), written(tmp_path/'B'/'B1.jpg', 'picture').parent
+    picture, locked = written(tmp_path/'A'/'A1.jpg', 'picture'), written(tmp_path/'B'/'B1.jpg', 'picture').parent
     scandir = os.scandir
     def refusing(folder):
         if Path(folder) == locked: raise PermissionError(13, 'Permission denied')
         return scandir(folder)
     with patch('os.scandir', refusing):
-        with pytest.warns(UserWarning, match=str(locked)): assert pictures_in(tmp_path) == [shown]
+        with pytest.warns(UserWarning, match=str(locked)): assert pictures_in(tmp_path) == [picture]
         remarks = []
-        assert all_pictures(tmp_path, remarks) == [shown] and str(locked) in remarks[0]
+        assert all_pictures(tmp_path, remarks) == [picture] and str(locked) in remarks[0]
         with pytest.raises(DataError, match='Permission denied'): all_pictures(locked)
 
 

@@ -200,8 +200,8 @@ def test_is_read_right(given, expected, off, tmp_path):
 @pytest.mark.parametrize('name', ['.K.png', '._K.png', '__MACOSX/A/K.png', 'hands.jpg/notes.txt'])
 def test_hidden_files_and_folders_named_like_pictures_are_not_looked_for(name, tmp_path):
     written(tmp_path, name, b'not a picture')
-    shown = written(tmp_path, 'A/K.png', PNG)
-    assert pictures_in(tmp_path) == [shown]
+    picture = written(tmp_path, 'A/K.png', PNG)
+    assert pictures_in(tmp_path) == [picture]
 
 
 @pytest.mark.skipif(os.name != 'posix' or os.geteuid() == 0, reason='whoever is root may read everything')

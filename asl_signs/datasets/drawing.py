@@ -87,7 +87,7 @@ def _unit(vector         # of any length but 0
 def _finger_joints(finger:str, # one of `_FINGERS`
                    bend:str,   # a key of `_BENDS`
                    spread:float, # degrees towards the thumb
-                   length:float=1, # of the finger, beside the usual
+                   length:float=1, # of the finger; 1 is the usual one
                   ) -> np.ndarray: # (4, 3): knuckle, two joints and the tip, in palm lengths
     "Where the joints of one finger lie"
     angles, side = np.radians(np.cumsum(_BENDS[bend])), math.radians(spread)
@@ -114,7 +114,7 @@ def _reach(base,     # (3,) where the chain is fixed
 
 # %% ../../nbs/datasets/00_drawing.ipynb #bb50d4d8
 def _hand_joints(sign:str,      # any sign but `nothing`
-                 length:float=1 # of the fingers, beside the usual
+                 length:float=1 # of the fingers; 1 is the usual one
                 ) -> np.ndarray: # (21, 3) in palm lengths: x to the thumb's side, y to the fingers, z out of the palm
     "The 21 joints of a right hand that makes this sign"
     row = _handshapes()[sign]
@@ -147,8 +147,8 @@ class View:
     light:tuple = (-.4, .5, .77) # where the light comes from
     exposure:float = 1     # brightness of everything
     skin:tuple = (205, 160, 130) # RGB in full light
-    length:float = 1       # of the fingers, beside the usual
-    girth:float = 1        # of the fingers, beside the usual
+    length:float = 1       # of the fingers; 1 is the usual one
+    girth:float = 1        # of the fingers; 1 is the usual one
 
 # %% ../../nbs/datasets/00_drawing.ipynb #b97b2f4b
 def _tilt(view:View       # its `roll`, `pitch` and `yaw`
@@ -173,7 +173,7 @@ def pixel_joints(sign:str,  # any sign but `nothing`
     return np.vstack([joints, elbow])*view.scale*side*(1, -1, 1) + (view.x*side, view.y*side, 0)
 
 # %% ../../nbs/datasets/00_drawing.ipynb #513048ee
-def _bones(girth:float=1 # of the fingers, beside the usual
+def _bones(girth:float=1 # of the fingers; 1 is the usual one
           ) -> list:     # (joint, joint, radius, radius), radii in palm lengths
     "The bones between the joints"
     chain = [(1, 2, .175, .145), (2, 3, .14, .13), (3, 4, .13, .10)]

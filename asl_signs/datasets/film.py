@@ -119,7 +119,8 @@ def _check_numbered(files):
         if len(first) < 2: continue
         raise FilmError(
             f'The pictures of {sign} are not numbered in one sequence ({", ".join([*first.values()][:3])}), so it '
-            f'cannot be said which of them were neighbours. Number them in the order in which they were taken. {_RANDOM}')
+            f'cannot be said which of them were neighbours. Number them in the order in which they were taken. '
+            f'{_RANDOM}')
 
 # %% ../../nbs/datasets/06_film.ipynb #b2e6b990
 def film_splitter(valid_pct:float=.2, # share to keep for validation, within one stretch
