@@ -20,7 +20,7 @@ from fastcore.basics import chunked
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
-from .augment import AverageWeights, dice
+from .augment import AverageWeights, uniform
 from .hands import FINGERS, Hands
 from .opinions import JUDGED, nearer_middle
 from .signs import SIGNS, sign_of
@@ -162,14 +162,14 @@ class VaryHands(ItemTransform):
         fingers, share = normal(n, 5).repeat_interleave(4, 1), torch.tensor([.3, 1, 1, 1, 1], device=joints.device)[:, None]
         joints = with_lengths(at_wrist(joints), 1 + self.lengths*(fingers + normal(n, 20)))
         joints = bent(joints, math.radians(self.bend)*share*(normal(n, 5, 3) + normal(n, 1, 1)/2))
-        joints = spread(joints, may_spread(sign)*dice(joints, *map(math.radians, self.apart), 1))
-        angles = dice(joints, -1, 1, 3)*torch.tensor(self.degrees, device=joints.device).deg2rad()
+        joints = spread(joints, may_spread(sign)*uniform(joints, *map(math.radians, self.apart), 1))
+        angles = uniform(joints, -1, 1, 3)*torch.tensor(self.degrees, device=joints.device).deg2rad()
         return joints @ rotations(angles)[:, None].mT + self.shake*normal(*joints.shape)
 
     def encodes(self, batch):
         "Joints (n, 2, 21, 3), whether they are coarse, and signs from 0 to 28: varied, and those of left hands from 29"
         joints, coarse, sign = batch
-        left = dice(joints, 0, 1) < self.left
+        left = uniform(joints, 0, 1) < self.left
         return mirror(self.other(joints, sign), left), coarse, sign + len(SIGNS)*left
 
 def mirror(joints:Tensor, # (n, …, 3)

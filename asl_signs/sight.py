@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/sight.html.md"""
 
 # %% auto #0
 __all__ = ['CUT_TOGETHER', 'RECIPES', 'EPOCHS', 'cut_out', 'get_cutouts', 'points_of', 'SightDL', 'Recipe', 'recipe', 'backbone',
-           'SightNet', 'sight_loss', 'sign_accuracy', 'Enlarge', 'sight_tfms', 'sight_learner', 'body_and_rest',
+           'SightNet', 'sight_loss', 'sign_accuracy', 'ResizeBatch', 'sight_tfms', 'sight_learner', 'body_and_rest',
            'fit_top_first', 'train_sight']
 
 # %% ../nbs/parts/sight.ipynb #s0000003
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from functools import partial
 import numpy as np
 import torch
-from fastai.vision.all import Adam, DataLoaders, IntToFloatTensor, Learner, TensorImage, default_device, nn, params, set_seed
+from fastai.vision.all import Adam, DataLoaders, IntToFloatTensor, Learner, TensorImage, Transform, default_device, nn, params, set_seed
 from fastcore.basics import chunked
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import log_softmax, smooth_l1_loss
-from .augment import AverageWeights, Varying, draw_backgrounds, hard_tfms, resized
+from torch.nn.functional import interpolate, log_softmax, smooth_l1_loss
+from .augment import AverageWeights, draw_backgrounds, hard_tfms
 from .backbones import local_weights, weights_or_advice
 from .cache import Pixels, grow, is_whole, pixels_path, small, write_rows
 from .distortions import matte
 from .geometry import BalancedDL, sign_loss
 from .hands import Hands
 from .landmarker import LANDMARKER, LandmarkNet, landmark_net
-from .reshape import OtherHand
+from .reshape import RandomHandWarp
 from .settings import Settings
 from .signs import SIGNS, sign_of
 from .speed import GrowPictures, fast_callbacks
@@ -175,17 +175,16 @@ def sign_accuracy(told,   # as for `sight_loss`
     return (told[0].argmax(1) == sign).float().mean()
 
 # %% ../nbs/parts/sight.ipynb #s0000035
-class Enlarge(Varying):
-    "Bring pictures to a size, at last"
+class ResizeBatch(Transform):
+    "Bring the pictures of a batch to a size, in training and in validation"
+    order = 30 # as those before it in the list
     def __init__(self,
-                 size:int # pixels, side of the squares
-                ):
-        super().__init__()
-        self.size = size
+                 size:int # pixels, side of the squares that come out
+                ): self.size = size
 
     def encodes(self, x:TensorImage):
         "Pictures (n, channels, size, size)"
-        return resized(x, self.size)
+        return x if x.shape[-1] == self.size else interpolate(x, (self.size, self.size), mode='bilinear', antialias=True)
 
 def sight_tfms(arch:str,       # whose recipe is asked for sizes
                size:int=None,  # pixels, side of what the network sees; None: the recipe's
@@ -195,7 +194,7 @@ def sight_tfms(arch:str,       # whose recipe is asked for sizes
     size = size or recipe(arch).size
     varied = min(size, recipe(arch).varied)
     backgrounds = draw_backgrounds(3000, varied) if backgrounds is None else backgrounds
-    return [OtherHand(), *hard_tfms(varied, backgrounds), Enlarge(size)]
+    return [RandomHandWarp(), *hard_tfms(varied, backgrounds), ResizeBatch(size)]
 
 EPOCHS = 4 # of a training, however long
 
