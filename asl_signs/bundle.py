@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from .opinions import Reader
 from .signs import SIGNS
+from .store import give_up, no_telemetry, renew_after_fork, why_not_loaded
 
 # %% ../nbs/parts/bundle.ipynb #b0000006
 FORMAT, VERSION = 'asl_signs reader', 1
@@ -126,7 +127,13 @@ class Network:
     def __init__(self,
                  content:bytes,   # of the ONNX file
                  threads:int=None # how many may work on one call; None: one for each core
-                ): self.content, self.threads, self._session, self._lock = content, threads, None, threading.Lock()
+                ):
+        self.content, self.threads, self._session, self._lock = content, threads, None, threading.Lock()
+        renew_after_fork(self)
+
+    def _renew(self): # in a forked process, which has none of the session's threads
+        if self._session is not None: give_up(self._session)
+        self._session, self._lock = None, threading.Lock()
 
     def run(self,
             values # an array, of the shape and type that the network takes
@@ -136,7 +143,9 @@ class Network:
         return self._session.run(None, {self._session.get_inputs()[0].name: values})
 
     def _loaded(self):
-        import onnxruntime
+        no_telemetry()
+        try: import onnxruntime
+        except Exception as e: raise BundleError(why_not_loaded(e, 'onnxruntime', 'onnxruntime')) from e
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = self.threads or 0, 3
         try: return onnxruntime.InferenceSession(self.content, options, providers=['CPUExecutionProvider'])

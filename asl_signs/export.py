@@ -12,6 +12,7 @@ __all__ = ['OPSET', 'TOLERANCES', 'CHANGED', 'CARD', 'ExportError', 'graph_of', 
 # %% ../nbs/parts/export.ipynb #e0000003
 import argparse, sys
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from .looks import ENOUGH, LOOKS, NEAR, cut_square, whole_square
 from .opinions import Reader
 from .pictures import to_rgb
 from .signs import SIGNS
-from .store import whole
+from .store import no_telemetry, whole, why_not_loaded
 
 # %% ../nbs/parts/export.ipynb #e0000006
 OPSET = 18 # of ONNX; ONNX Runtime reads it since 1.14
@@ -38,8 +39,10 @@ def graph_of(net,          # a module of PyTorch's, in evaluation
             ):             # an ONNX model; ExportError if something is not installed
     "A network as an ONNX graph, for any number of pictures"
     import torch
-    try: import onnx, onnxscript
-    except ModuleNotFoundError as e: raise ExportError(f"{e.name} is missing: pip install 'asl_signs[export]'") from e
+    no_telemetry()
+    for module in ('onnx', 'onnxscript'):
+        try: import_module(module)
+        except Exception as e: raise ExportError(why_not_loaded(e, module, 'asl_signs[export]')) from e
     class Graph(torch.nn.Module):
         "The net and the question"
         def __init__(self):
@@ -88,6 +91,7 @@ def in_bytes(model,  # an ONNX model for pixels
              squares # uint8 (n, size, size, 3), of the kind it will see
             ):       # another one
     "Weights and what flows between layers in eight bits"
+    no_telemetry()
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
     class Squares(CalibrationDataReader):

@@ -180,13 +180,18 @@ def scenes(files,           # photographs
           ) -> list:        # a number for each photograph, in the order of the files
     "The scene that each photograph belongs to: a run of neighbours of one sign before the same background"
     scene, number = {}, -1
-    for photographs in films(files).values():
+    for photographs in _rolls(files).values():
         edges = np.stack([_edge(file) for file in photographs])
         begins = [True, *(np.abs(np.diff(edges, axis=0)).mean(1) > change)]
         for file, new in zip(photographs, begins):
             number += bool(new)
             scene[file] = number
     return [scene[file] for file in files]
+
+def _rolls(files): # the photographs of one sign in one folder, in order: two people do not share a scene
+    found = defaultdict(list)
+    for file in sorted(files, key=number_of): found[_folder_sign(file), Path(file).parent].append(file)
+    return found
 
 def _edge(file):
     small = np.float32(to_rgb(file).resize((16, 16)))/255

@@ -15,7 +15,7 @@ import torch
 from fastai.vision.all import nn
 from torch import Tensor
 from torch.nn.functional import pad
-from .hands import HandsError, hand_model
+from .hands import HandsError, hand_model, why_no_mediapipe
 
 # %% ../nbs/parts/landmarker.ipynb #m0000005
 class SameConv(nn.Conv2d):
@@ -77,7 +77,7 @@ def network_in(bundle,                                   # MediaPipe's file, as 
               ):                                         # its graph and its buffers; HandsError without MediaPipe
     "A network out of MediaPipe's file"
     try: from mediapipe.tasks.metadata.schema_py_generated import Model, ModelT
-    except ModuleNotFoundError as e: raise HandsError(f"MediaPipe is not installed ({e}), and what reads its networks comes with it. Install it: pip install 'asl_signs[hands]'") from e
+    except Exception as e: raise HandsError(f'What reads this file comes with MediaPipe. {why_no_mediapipe(e)}') from e
     with zipfile.ZipFile(bundle) as archive: model = ModelT.InitFromObj(Model.GetRootAs(archive.read(name)))
     return model.subgraphs[0], model.buffers
 

@@ -33,7 +33,7 @@ def share(accuracy:dict|None # {'value': share, 'pictures': number}; None: not m
     return f'{100*accuracy["value"]:.2f} % of {accuracy["pictures"]:,}' if accuracy else '–'
 
 # %% ../nbs/parts/results.ipynb #dc45c9ac
-def with_interval(accuracy:dict|None # as for `share`; with 'interval', two shares, if that is known; None in it: it cannot be said
+def with_interval(accuracy:dict|None # as for `share`; 'interval': two shares, or None where it cannot be said
                  ) -> str:           # e.g. '15.71 % of 420 (12.0 to 19.8)'
     "An accuracy, with the number of pictures and what it might have been"
     bounds = (accuracy or {}).get('interval') or [None]

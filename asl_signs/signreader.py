@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/parts/signreader.html.md"""
 
 # %% auto #0
 __all__ = ['CORES', 'LONGEST', 'Reading', 'to_reading', 'reason_against_hands', 'raise_no_hands', 'Finders', 'shrunk', 'box_of',
-           'PictureReader', 'with_progress', 'pictures_below', 'SignReader']
+           'doubted', 'check_settings', 'PictureReader', 'with_progress', 'pictures_below', 'is_one', 'SignReader']
 
 # %% ../nbs/parts/signreader.ipynb #n0000003
 import os, threading, warnings
@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from queue import LifoQueue
 from time import perf_counter
 import numpy as np
 from PIL import Image
 from .bundle import load_bundle, read_bundle, shipped_bundle
+from .looks import FLAT, contrast, exposed
 from .pictures import PictureError, to_rgb
 from .signs import SIGNS
+from .store import renew_after_fork
 
 # %% ../nbs/parts/signreader.ipynb #i000000b
 @dataclass(frozen=True)
@@ -49,11 +52,13 @@ def to_reading(told:np.ndarray, # (29,) probabilities
 # %% ../nbs/parts/signreader.ipynb #i000000e
 def reason_against_hands() -> str: # a sentence; '' if hands can be looked for
     "Are MediaPipe and its file here?"
-    if not find_spec('mediapipe'): return "MediaPipe is not installed: pip install 'asl_signs[hands]'"
-    try: from asl_signs.hands import HandsError, hand_model
-    except ModuleNotFoundError as e: return f'{e.name} is missing: pip install {e.name}'
+    try: there = find_spec('mediapipe')
+    except ValueError: there = True # something that calls itself so, and is looked at when it is loaded
+    if not there: return "MediaPipe is not installed: pip install 'asl_signs[hands]'"
+    from asl_signs.hands import HandsError, hand_model
     try: hand_model(fetch=False)
     except HandsError as e: return str(e)
+    except ModuleNotFoundError as e: return f'{e.name} is missing: pip install {e.name}, or set ASL_SIGNS_HAND_MODEL to where the hand model is'
     return ''
 
 def raise_no_hands(reason:str # what is missing
@@ -72,14 +77,20 @@ class Finders:
                  views:int  # in how many ways pictures are shown; 1: the first that shows a hand
                 ):
         from asl_signs.hands import HandFinder
-        self.views, self._free = views, LifoQueue()
-        for _ in range(count): self._free.put(HandFinder())
+        self.views, self._finders = views, [HandFinder() for _ in range(count)]
+        self._renew()
+        renew_after_fork(self)
+
+    def _renew(self): # in a forked process, some may have been lent to threads that are not there
+        self._free = LifoQueue()
+        for finder in self._finders: self._free.put(finder)
 
     def reason_against(self) -> str: # a sentence; '' if all is well
-        "Does MediaPipe load? It may lack a library of the system"
-        from asl_signs.hands import HandsError
+        "Does MediaPipe load, and look? It may lack a library of the system, or be broken"
+        from asl_signs.hands import HandsError, why_no_mediapipe
         try: self.look(Image.new('RGB', (32, 32)))
         except HandsError as e: return str(e)
+        except Exception as e: return why_no_mediapipe(e)
         return ''
 
     def look(self,
@@ -111,19 +122,47 @@ def box_of(points:np.ndarray,   # (21, 2) in shares of the longer side; nan if n
     points = points*max(picture.size)*factor
     return (*points.min(0).round(1).tolist(), *points.max(0).round(1).tolist())
 
+# %% ../nbs/parts/signreader.ipynb #7e33ff20
+def doubted(told:np.ndarray, # (n, 29) probabilities
+            pictures         # that they are about, RGB
+           ) -> np.ndarray:  # (n, 29) probabilities; about a picture without contrast, nearly the same for all signs
+    "Probabilities, and less confidence where nothing can be made out"
+    flat = np.array([contrast(picture) < FLAT for picture in pictures])[:, None]
+    return np.where(flat, .9/len(SIGNS) + .1*told, told)
+
+# %% ../nbs/parts/signreader.ipynb #5fb98432
+def check_settings(views:int,    # in how many ways MediaPipe is shown a picture
+                   sure:float,   # how probable a sign has to be to be said; None: as the bundle says
+                   threads:int   # how many may work on one picture; None: one for each core
+                  ):             # ValueError if one of them is out of range
+    "Refuse settings that no reader can have"
+    if not _is_count(views) or views > 4: raise ValueError(f'views={views!r} cannot be done: it is a whole number from 1 to 4.')
+    if threads is not None and not _is_count(threads): raise ValueError(f'threads={threads!r} cannot be done: it is a whole number from 1 on, or None.')
+    if sure is not None and not (isinstance(sure, Real) and 0 <= sure <= 1): # NaN is in no range
+        raise ValueError(f'sure={sure!r} is no probability: it is a number from 0 to 1, such as 0.9 for 90 %, or None.')
+
+def _is_count(number): return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
+
 # %% ../nbs/parts/signreader.ipynb #i000001f
 class PictureReader:
     "Reads the sign in a picture; threads may share it"
     def __init__(self,
                  bundle=None,      # a folder that `export_reader` made; None: the reader that comes with the library; BundleError if anything is wrong with it
                  hands:bool=None,  # look for the hand first? None: if MediaPipe and its file are there; True: HandsError if they are not
-                 views:int=4,      # in how many ways MediaPipe is shown a picture, up to 4; 1: the first that shows a hand
-                 sure:float=None,  # how probable a sign has to be to be said, from 0 to 1; None: as the bundle says
-                 threads:int=None  # how many may work on one picture; None: one for each core
+                 views:int=4,      # in how many ways MediaPipe is shown a picture, from 1 to 4; 1: the first that shows a hand; else ValueError
+                 sure:float=None,  # how probable a sign has to be to be said, from 0 to 1; None: as the bundle says; else ValueError
+                 threads:int=None  # how many may work on one picture, from 1 on; None: one for each core; else ValueError
                 ):
+        check_settings(views, sure, threads)
+        self.threads = threads
         self.bundle = read_bundle(shipped_bundle() if bundle is None else bundle)
         self.reader, self.hands, self.views, self.sure = load_bundle(self.bundle, threads), hands, views, sure
-        self._finders, self._lock = None, threading.Lock()
+        self._finders = None
+        self._renew()
+        renew_after_fork(self)
+
+    def _renew(self): self._lock = threading.Lock()
+    def __reduce__(self): return type(self), (str(self.bundle.folder.absolute()), self.hands, self.views, self.sure, self.threads)
 
     def finds_hands(self) -> bool: # HandsError if hands were asked for, and cannot be looked for
         "Does it look for hands? Decided when it is first asked, or reads"
@@ -150,6 +189,7 @@ class PictureReader:
                ) -> tuple:         # the picture as it is read, how much smaller that is, and the hand in it; PictureError if nothing can be made of it
         "Decode a picture, and find the hand"
         picture, factor = shrunk(to_rgb(picture, colours))
+        picture = exposed(picture)
         return picture, factor, self._finders.look(picture) if self.finds_hands() else None
 
     def told(self,
@@ -161,10 +201,10 @@ class PictureReader:
         reader = reader or self.reader
         pictures, factors, rows = zip(*prepared)
         lefts = None if left is None else np.full(len(pictures), left)
-        if rows[0] is None: return reader.read([*pictures], left=lefts), [None]*len(pictures)
+        if rows[0] is None: return doubted(reader.read([*pictures], left=lefts), pictures), [None]*len(pictures)
         from asl_signs.hands import Hands
         hands = Hands([*pictures], np.stack(rows))
-        return reader.read(hands.files, hands, left=lefts), [*map(box_of, hands.points, pictures, factors)]
+        return doubted(reader.read(hands.files, hands, left=lefts), pictures), [*map(box_of, hands.points, pictures, factors)]
 
     def read(self,
              picture,           # a path, bytes, an open file, a PIL image or an array, as `to_rgb` takes it
@@ -184,7 +224,7 @@ def with_progress(things,   # any iterable
                  ):         # an iterable of the same
     "Things, and how many of them are done"
     try: from tqdm.auto import tqdm
-    except ModuleNotFoundError: return things
+    except Exception: return things # missing or broken: no bar is worth a reading
     return tqdm(things, 'reading', leave=False, disable=not show)
 
 def pictures_below(folder    # a folder
@@ -195,20 +235,39 @@ def pictures_below(folder    # a folder
     raise PictureError(f'There is no picture in {folder}. Name a folder with files that end in .jpg, .png or the like.')
 
 # %% ../nbs/parts/signreader.ipynb #n0000016
+def is_one(pictures # one picture, or several
+          ) -> bool: # a stack of grey pictures is several
+    "Is this a single picture, and no list of them?"
+    if isinstance(pictures, np.ndarray): return pictures.ndim == 2 or pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4)
+    return isinstance(pictures, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)) or hasattr(pictures, 'read')
+
+def _pandas():
+    try: import pandas
+    except ModuleNotFoundError as e:
+        if e.name != 'pandas': raise # it is there, and something in it is missing
+        raise ModuleNotFoundError('pandas is missing, and read_folder makes a table with it: pip install pandas. read_many needs none.',
+                                  name='pandas') from e
+    return pandas
+
 class SignReader(PictureReader):
     "Reads the signs in pictures, one or many; threads may share it"
     @cached_property
     def _each(self): return load_bundle(self.bundle, 1) # for threads that read side by side
 
     def read_many(self,
-                  pictures,          # any number, from a list or from something that makes them
+                  pictures,          # any number, from a list or from something that makes them; one by itself is a list of one
                   colours:str='RGB', # as for `read`
-                  left:bool=None,    # likewise
-                  broken:str='raise', # a picture that cannot be read: 'raise' its PictureError, or 'keep' it in the place of a reading
-                  portion:int=8,     # pictures that one thread reads together
+                  left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                  broken:str='raise', # a picture that cannot be read: 'raise' its PictureError, or 'keep' it in the place of a reading; else ValueError
+                  portion:int=8,     # pictures that one thread reads together, from 1 on; else ValueError
                   progress:bool=True # a progress bar, if tqdm is installed?
                  ):                  # an iterator of readings
         "The signs in many pictures, as they are read"
+        if broken not in ('raise', 'keep'): raise ValueError(f"broken={broken!r} cannot be done: it is 'raise' or 'keep'.")
+        if not _is_count(portion): raise ValueError(f'portion={portion!r} cannot be done: it is a whole number from 1 on.')
+        return self._read_many([pictures] if is_one(pictures) else pictures, colours, left, broken, portion, progress)
+
+    def _read_many(self, pictures, colours, left, broken, portion, progress):
         def read_portion(some):
             "Readings of a portion, or what is wrong with a picture"
             return [*self._readings([self._prepared(picture, colours, broken) for picture in some], left)]
@@ -237,38 +296,39 @@ class SignReader(PictureReader):
             if isinstance(one, PictureError): yield one
             else: yield self._reading(*next(answers), ms)
 
+    def probabilities(self,
+                      pictures,          # n pictures, each as `read` takes it
+                      colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
+                      left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                      progress:bool=True # a progress bar, if tqdm is installed?
+                      ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
+        "The probabilities of all signs, for each picture"
+        def row(picture):
+            "The probabilities, or what is wrong with the picture"
+            try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
+            except PictureError as e: return e
+        with ThreadPoolExecutor(CORES) as pool:
+            futures = [pool.submit(row, picture) for picture in pictures]
+            try: rows = [future.result() for future in with_progress(futures, progress)]
+            finally: pool.shutdown(cancel_futures=True)
+        wrong = [one for one in rows if isinstance(one, PictureError)]
+        if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
+                               f'The first: {wrong[0]}', stacklevel=2)
+        unread = np.full(len(SIGNS), np.nan)
+        return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
+
     def read_folder(self,
-                    folder, # with pictures, in it or below it
+                    folder, # with pictures, in it or below it; second copies of test pictures count once
                     **kwargs # left, portion and progress, as for `read_many`
                    ):       # a DataFrame of pandas: file, sign, best, confidence, box, and what is wrong with a picture; PictureError if there is no picture
         "The signs in a folder's pictures"
-        import pandas as pd
-        files = pictures_below(folder)
+        from asl_signs.files import set_aside_copies
+        pd = _pandas()
+        files, copies = set_aside_copies(pictures_below(folder))
+        if copies: warnings.warn(f'{len(copies)} second copies of pictures are left out. The first: {copies[0]}', stacklevel=2)
         def row(file, reading):
             "What is known about a picture"
             if isinstance(reading, PictureError): return dict(file=str(file), wrong=str(reading))
             return dict(file=str(file), sign=reading.sign, best=reading.best, confidence=reading.confidence, box=reading.box, wrong='')
         rows = [row(*pair) for pair in zip(files, self.read_many(files, broken='keep', **kwargs))]
         return pd.DataFrame(rows, columns=['file', 'sign', 'best', 'confidence', 'box', 'wrong'])
-
-# %% ../nbs/parts/signreader.ipynb #22f2fe5d
-def _probabilities(self:SignReader,
-                   pictures,          # n pictures, each as `read` takes it
-                   colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
-                   left:bool=None,    # are these left hands? None: as their joints say; without hands: no
-                   progress:bool=True # a progress bar, if tqdm is installed?
-                  ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
-    "The probabilities of all signs, for each picture"
-    def row(picture):
-        "The probabilities, or what is wrong with the picture"
-        try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
-        except PictureError as e: return e
-    with ThreadPoolExecutor(CORES) as pool:
-        futures = [pool.submit(row, picture) for picture in pictures]
-        try: rows = [future.result() for future in with_progress(futures, progress)]
-        finally: pool.shutdown(cancel_futures=True)
-    wrong = [one for one in rows if isinstance(one, PictureError)]
-    if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. The first: {wrong[0]}', stacklevel=2)
-    return np.array([[np.nan]*len(SIGNS) if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
-
-SignReader.probabilities = _probabilities

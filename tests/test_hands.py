@@ -14,6 +14,7 @@ from asl_signs import hands
 from asl_signs.hands import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
                              hand_square, hands_path, is_left, kept_model, mirrored, palm_side, prepare, to_row)
 from asl_signs.pictures import PictureError
+from waiting import LONG, wait_for
 
 TESTS = Path(__file__).resolve().parent
 WEIGHTS = bytes(range(256))*400 # stands in for them
@@ -202,13 +203,13 @@ def test_rows_and_hands_are_the_same():
 class ByColour(HandFinder):
     "Stands in for MediaPipe: red says where the hand is, and black that there is none; green ends the process"
     views = VIEWS[:2]
-    def __init__(self, pause=0, name='by colour'): self.pause, self.name, self.looked = pause, name, 0
-    def __reduce__(self): return type(self), (self.pause, self.name)
+    def __init__(self, gate=None, name='by colour'): self.gate, self.name, self.looked = gate, name, 0 # gate: a file to wait for after the first block
+    def __reduce__(self): return type(self), (self.gate, self.name)
     def facts(self): return self.name
 
     def look(self, picture):
         self.looked += 1
-        time.sleep(self.pause)
+        if self.gate and self.looked > TOGETHER: wait_for(Path(self.gate).exists)
         red, green, _ = picture.getpixel((0, 0))
         if green: os._exit(3)
         return [Hand(np.full((21, 3), red + view), np.full((21, 3), .1), False, 1.) if red else None for view in range(2)]
@@ -301,20 +302,20 @@ def test_no_pictures_and_unknown_pictures(files):
 
 PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')]))
 
-def search(files, pause): return f'''if True:
+def search(files, gate=None): return f'''if True:
     from pathlib import Path
     from test_hands import ByColour, find_hands
-    print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({pause}), workers=2).found.sum())'''
+    print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({gate and str(gate)!r}), workers=2).found.sum())'''
 
 
-def command(files, pause):
-    return subprocess.Popen([sys.executable, '-c', search(files, pause)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+def command(files, gate=None):
+    return subprocess.Popen([sys.executable, '-c', search(files, gate)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # ignored in background jobs
 
 
 def test_a_script_that_its_helpers_would_run_again_is_told(files, tmp_path):
-    (tmp_path/'script.py').write_text(search(files, 0))
-    done = subprocess.run([sys.executable, tmp_path/'script.py'], env=os.environ | PATHS, capture_output=True, text=True, timeout=600)
+    (tmp_path/'script.py').write_text(search(files))
+    done = subprocess.run([sys.executable, tmp_path/'script.py'], env=os.environ | PATHS, capture_output=True, text=True, timeout=LONG)
     assert done.returncode == 1 and re.search(r'HandsError: A process that looked for hands has ended\. In a script, call find_hands under', done.stderr)
 
 
@@ -325,16 +326,9 @@ def in_group(leader):
     return [field for field in fields if int(field[3]) == leader and field[0] != 'Z']
 
 
-def wait_for(what, seconds=600):
-    end = time.time() + seconds
-    while not what():
-        assert time.time() < end, 'waited in vain'
-        time.sleep(.1)
-
-
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='looks at processes in /proc')
-def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files):
-    process, log = command(files, .02), hands_path(files, ByColour()).with_suffix('.log')
+def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files, tmp_path):
+    process, log = command(files, tmp_path/'never'), hands_path(files, ByColour()).with_suffix('.log')
     wait_for(lambda: log.exists() and log.read_text().endswith('\n'))
     process.kill()
     process.wait()
@@ -345,17 +339,18 @@ def test_a_search_that_was_killed_is_taken_up_and_leaves_no_process(files):
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C is sent to a group of processes')
-def test_ctrl_c_ends_it_and_what_was_finished_is_kept(files):
-    process, log = command(files, .02), hands_path(files, ByColour()).with_suffix('.log')
+def test_ctrl_c_ends_it_and_what_was_finished_is_kept(files, tmp_path):
+    process, log = command(files, tmp_path/'gate'), hands_path(files, ByColour()).with_suffix('.log')
     wait_for(lambda: log.exists() and log.read_text().endswith('\n'))
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(600) != 0
+    (tmp_path/'gate').touch() # the blocks that were begun may be finished
+    assert process.wait(LONG) != 0
     assert looked(files) < len(files)
 
 
 def test_of_two_processes_at_once_one_looks(files):
-    both = [command(files, .005) for _ in range(2)]
-    said = [process.communicate(timeout=600)[0].split()[-1] for process in both] # the bar comes before it
+    both = [command(files) for _ in range(2)]
+    said = [process.communicate(timeout=LONG)[0].split()[-1] for process in both] # the bar comes before it
     assert len({*said}) == 1 and int(said[0]) > 400
     assert looked(files) == 0
 
@@ -398,7 +393,7 @@ def test_a_hand_that_is_not_closed_ends_without_complaint():
         from asl_signs.hands import HandFinder
         finder = HandFinder({str(TASK)!r})
         print(finder.find(np.zeros((90, 60, 3), np.uint8)), 'torch' in sys.modules)'''
-    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=LONG)
     assert done.stdout.split() == ['None', 'False'] and 'Traceback' not in done.stderr and 'Exception' not in done.stderr
 
 

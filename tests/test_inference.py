@@ -1,7 +1,8 @@
 "The reader that ships, where it is no part of the lesson: threads, streams, odd pictures, what must not be imported, the command line"
-import json, subprocess, sys, warnings
+import io, json, os, subprocess, sys, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zipfile import ZipFile
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from asl_signs.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
 from asl_signs.hands import Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
+from asl_signs.looks import FAINT, FLAT, contrast, exposed
 from asl_signs.pictures import PictureError
 from asl_signs.sample import get_sample
 from asl_signs.signreader import CORES, LONGEST, shrunk
@@ -107,7 +109,7 @@ def test_pictures_of_any_size(size, reader):
 
 
 def test_an_answer_is_given_if_it_is_sure_enough(pictures):
-    never, always = SignReader(hands=False, sure=1.01), SignReader(hands=False, sure=0)
+    never, always = SignReader(hands=False, sure=1), SignReader(hands=False, sure=0)
     assert never.read(pictures[0]).sign is None and never.read(pictures[0]).best == always.read(pictures[0]).sign
 
 
@@ -231,3 +233,126 @@ def test_counts_are_those_of_the_folder(pictures, capsys):
     about = json.loads(out)
     assert status == 0 and about['pictures'] == sum(of for _, of in about['signs'].values()) == 28
     assert about['right'] == sum(right for right, _ in about['signs'].values())
+
+
+def test_the_reader_is_the_face_of_the_library_and_importing_the_library_loads_nothing():
+    script = ("import sys, asl_signs; assert 'numpy' not in sys.modules; from asl_signs import SignReader; import asl_signs.inference; "
+              "assert SignReader is asl_signs.inference.SignReader; assert not hasattr(asl_signs, 'nothing_of_the_kind')")
+    subprocess.run([sys.executable, '-c', script], check=True)
+
+
+# Settings, and one picture where many are expected
+
+@pytest.mark.parametrize('settings', [dict(views=0), dict(views=5), dict(views=-1), dict(views='a'), dict(views=2.), dict(views=True), dict(views=None), dict(sure=90), dict(sure=-.1), dict(sure=1.01),
+                                      dict(sure=float('nan')), dict(sure=float('inf')), dict(sure='0.9'), dict(threads=0), dict(threads=-1), dict(threads=1.5)], ids=str)
+def test_settings_that_cannot_be_are_refused_at_once(settings):
+    (name, value), = settings.items()
+    with pytest.raises(ValueError, match=f'{name}={value!r} .* number from'): SignReader(hands=False, **settings)
+
+
+@pytest.mark.parametrize('settings', [dict(views=1), dict(views=np.int64(4)), dict(sure=0), dict(sure=1), dict(sure=np.float32(.5)), dict(threads=1)], ids=str)
+def test_settings_that_can_be(settings, pictures): assert SignReader(hands=False, **settings).read(pictures[0]).best in SIGNS
+
+
+ONE = {'a name': str, 'a path': Path, 'bytes': lambda file: Path(file).read_bytes(), 'a memoryview': lambda file: memoryview(Path(file).read_bytes()), 'a PIL image': Image.open,
+       'an open file': lambda file: open(file, 'rb'), 'an array': lambda file: np.asarray(Image.open(file)), 'an array with one channel': lambda file: np.asarray(Image.open(file).convert('L'))[..., None],
+       'a grey array': lambda file: np.asarray(Image.open(file).convert('L'))}
+
+@pytest.mark.parametrize('given', ONE)
+def test_one_picture_by_itself_is_a_list_of_one(given, pictures, reader):
+    readings = [*reader.read_many(ONE[given](pictures[0]), progress=False)]
+    assert len(readings) == 1 and readings[0].best == reader.read(ONE[given](pictures[0])).best
+
+
+def test_a_stack_of_pictures_is_many(pictures, reader):
+    pixels = np.stack([np.asarray(Image.open(file).resize((64, 64))) for file in pictures[:5]])
+    assert len([*reader.read_many(pixels, progress=False)]) == len([*reader.read_many(pixels[..., 0], progress=False)]) == 5
+
+
+@pytest.mark.parametrize('how', [dict(broken='skip'), dict(portion=0), dict(portion=-3), dict(portion=2.5)], ids=str)
+def test_what_many_cannot_be_read_with_is_refused_before_any_is(how, pictures, reader):
+    with pytest.raises(ValueError, match='cannot be done'): reader.read_many(pictures, **how)
+
+
+# Too dark, too bright, too faint
+
+DARK = {'8 %': lambda v: .08*v, '5 %': lambda v: .05*v, '3 %': lambda v: .03*v, '1 %': lambda v: .01*v, 'fog': lambda v: 128 + .08*(v - 128), 'against the sun': lambda v: 255 - .08*(255 - v),
+        'coloured fog': lambda v: .12*v + (60, 90, 150), 'thick fog': lambda v: 128 + .02*(v - 128)}
+
+def changed(picture, how): return Image.fromarray(np.uint8(np.rint(how(np.asarray(picture.convert('RGB'), float))).clip(0, 255)))
+
+
+SHARED = Path(__file__).resolve().parent.parent.parent/'shared'/'data'
+FILM = next((place/'96px-28cls'/'asl-alphabet.zip' for place in (Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere').parent, SHARED) if (place/'96px-28cls'/'asl-alphabet.zip').is_file()), None)
+film = pytest.mark.skipif(not FILM, reason='needs 96px-28cls/asl-alphabet.zip in ../shared/data, or beside ASL_SIGNS_HAND_MODEL')
+
+@pytest.fixture(scope='module')
+def frames():
+    "Three frames of each sign: [(sign, picture)]"
+    with ZipFile(FILM) as archive:
+        names = [name for name in sorted(archive.namelist()) if '/asl_alphabet_train/' in f'/{name}' and name.endswith('.jpg')]
+        chosen = [name for sign in SIGNS for name in [name for name in names if name.split('/')[-2] == sign][10::100]]
+        return [(name.split('/')[-2], Image.open(io.BytesIO(archive.read(name))).convert('RGB')) for name in chosen]
+
+
+@film
+@pytest.mark.parametrize('how', DARK)
+def test_a_faint_frame_is_read_right_or_not_at_all(how, frames, reader):
+    readings = [*reader.read_many([changed(picture, DARK[how]) for _, picture in frames], progress=False)]
+    wrong = sum(reading.sign not in (None, sign) for reading, (sign, _) in zip(readings, frames))
+    assert wrong <= .03*len(frames)
+    if how in ('8 %', '5 %', 'fog', 'against the sun', 'coloured fog'): assert sum(reading.best == sign for reading, (sign, _) in zip(readings, frames)) >= .9*len(frames)
+    else: assert all(reading.sign is None for reading, (_, picture) in zip(readings, frames) if contrast(changed(picture, DARK[how])) < FLAT)
+
+
+@film
+def test_film_frames_are_read_as_they_are(frames):
+    for _, picture in frames: assert exposed(picture) is picture and contrast(picture) > 2*FAINT
+
+
+def test_drawn_pictures_are_read_as_they_are():
+    for file in [*Path(get_sample()).rglob('*.jpg')][::20]:
+        picture = Image.open(file).convert('RGB')
+        assert exposed(picture) is picture
+
+
+@pytest.mark.parametrize('level', [0, 1, 3, 128, 254, 255])
+def test_of_a_picture_without_contrast_nothing_is_said(level, reader):
+    for picture in (Image.new('RGB', (96, 96), (level,)*3), Image.new('L', (1, 1), level)):
+        reading = reader.read(picture)
+        assert reading.sign is None and reading.confidence < .2 and len(reading.top) == 3
+
+
+@pytest.mark.parametrize('noise', [1, 3, 8, 30])
+@pytest.mark.parametrize('level', [5, 128, 240])
+def test_noise_is_no_letter(level, noise, reader):
+    pixels = level + np.random.default_rng(0).normal(size=(6, 96, 96, 3))*noise
+    assert {reading.sign for reading in reader.read_many(np.uint8(pixels.clip(0, 255)), progress=False)} <= {None, 'nothing'}
+
+
+def test_a_dark_picture_is_read_like_a_bright_one_with_hands_too(pictures):
+    picture = Image.open(pictures[3]).convert('RGB')
+    seen = []
+    class Looks(Stand):
+        def look(self, picture): return seen.append(contrast(picture)) or super().look(picture)
+    with_hands(Looks()).read(changed(picture, lambda v: .12*v))
+    assert seen == [160]
+
+
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16, np.int32, np.float32])
+def test_a_tiff_is_read_whatever_its_numbers_are_kept_in(kind, pictures, reader):
+    grey, buffer = np.asarray(Image.open(pictures[2]).convert('L')), io.BytesIO()
+    Image.fromarray(grey.astype(kind)).save(buffer, 'tiff')
+    assert reader.read(buffer.getvalue()).top == reader.read(grey).top
+
+
+def test_second_copies_in_a_folder_are_read_once_and_named(tmp_path):
+    from asl_signs.sample import draw_sample
+    sample = draw_sample(tmp_path/'sample', frames=1, pictures=1, side=16)
+    with pytest.warns(UserWarning, match='29 second copies'): table = SignReader(hands=False).read_folder(sample/'asl-alphabet-test', progress=False)
+    assert len(table) == 29
+
+
+def test_without_pandas_a_folder_says_so(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'pandas', None)
+    with pytest.raises(ModuleNotFoundError, match='pip install pandas'): SignReader(hands=False).read_folder(tmp_path)

@@ -88,7 +88,11 @@ REFUSED = { # what is handed over -> how, and words of the message
     'an image that was closed': (lambda d: closed(Image.open(io.BytesIO(PNG))), 'This picture', 'damaged'),
     'NaN': (lambda d: np.full((4, 4), np.nan), 'The array', 'nan'),
     'one infinite value': (lambda d: np.where(np.eye(4), np.inf, 0), 'The array', 'inf'),
-    'floats from 0 to 255': (lambda d: np.float32(PIXELS), 'The array', 'values from .* to .*0 to 1 is needed'),
+    'floats that go neither to 1 nor to 255': (lambda d: PIXELS/100, 'The array', 'values from .* to .*0 to 1 is needed'),
+    'floats above 255': (lambda d: np.float32(PIXELS)*2, 'The array', '0 to 255 is needed'),
+    'floats of a TIFF that go to 3': (lambda d: encoded(Image.fromarray(np.float32(GREY/80)), 'tiff'), 'This picture', '0 to 1 is needed'),
+    '32 bits below 0': (lambda d: encoded(Image.fromarray(np.int32(GREY) - 100), 'tiff'), 'This picture', 'values from -'),
+    '32 bits that need more than 16': (lambda d: encoded(Image.fromarray(np.int32(GREY)*1000), 'tiff'), 'This picture', '0 to 65535 is needed'),
     'floats below 0': (lambda d: PIXELS/127.5 - 1, 'The array', 'values from -'),
     'integers above 255': (lambda d: np.int64(PIXELS)*2, 'The array', '0 to 255'),
     'integers below 0': (lambda d: np.int8(PIXELS//2) - 100, 'The array', '0 to 255'),
@@ -153,6 +157,17 @@ RIGHT = { # what is handed over -> how, what comes back, and how far it may be o
     '16 bits in a PNG': (lambda d: encoded(Image.fromarray(np.uint16(GREY)*257), 'png'), STACKED, 0),
     '16 bits in a big-endian TIFF': (lambda d: Image.frombytes('I;16B', HAND.size, (np.uint16(GREY)*257).astype('>u2').tobytes()), STACKED, 0),
     '16 bits in a PGM': (lambda d: encoded(Image.fromarray(np.uint16(GREY)*257), 'ppm'), STACKED, 0),
+    '8 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(GREY)), 'tiff'), STACKED, 0),
+    '12 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
+    '16 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(GREY)*257), 'tiff'), STACKED, 0),
+    '8 bits in 16 of a PNG': (lambda d: encoded(Image.fromarray(np.uint16(GREY)), 'png'), STACKED, 0),
+    '8 bits in 16 of a big-endian TIFF': (lambda d: Image.frombytes('I;16B', HAND.size, GREY.astype('>u2').tobytes()), STACKED, 0),
+    '12 bits in 16 of a TIFF': (lambda d: encoded(Image.fromarray(np.uint16(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
+    'floats from 0 to 255 in a TIFF': (lambda d: encoded(Image.fromarray(np.float32(GREY)), 'tiff'), STACKED, 0),
+    'floats from 0 to 255': (lambda d: np.float32(PIXELS), PIXELS, 0),
+    'uint16 of 8 bits': (lambda d: np.uint16(PIXELS), PIXELS, 0),
+    'uint16 of 12 bits': (lambda d: np.uint16(np.rint(PIXELS*(4095/255))), PIXELS, 0),
+    'a black picture of 16 bits': (lambda d: np.zeros((4, 5), np.uint16), np.zeros((4, 5, 3)), 0),
     'floats in a TIFF': (lambda d: encoded(Image.fromarray(np.float32(GREY/255)), 'tiff'), STACKED, 0),
     'RGBA': (lambda d: encoded(transparent('RGBA'), 'png'), ON_WHITE, 0),
     'premultiplied RGBA': (lambda d: transparent('RGBa'), ON_WHITE, 0),
@@ -264,7 +279,9 @@ def test_pixels_come_back_as_they_were(array):
 
 @given(arrays(np.uint8, st.tuples(*[st.integers(1, 16)]*2, st.sampled_from([1, 3, 4]))), st.sampled_from(['RGB', 'BGR']))
 def test_numbers_of_any_type_give_the_same_picture(array, colours):
-    same = [array.astype(kind) for kind in (np.int16, np.uint32, np.int64)] + [np.uint16(array)*257, array/255, np.float32(array)/255]
+    same = [array.astype(kind) for kind in (np.int16, np.uint16, np.uint32, np.int64)] + [array/255, np.float32(array)/255]
+    if array.max() >= 16: same += [np.uint16(array)*257]  # as dark as that, it is taken for 12 bits
+    if array.max() >= 8: same += [np.float32(array)]
     for other in same: assert np.array_equal(to_rgb(other, colours), to_rgb(array, colours))
 
 

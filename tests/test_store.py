@@ -1,5 +1,5 @@
 "Files appear whole: under faults, and with several processes at once"
-import json, os, subprocess, sys
+import errno, json, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from asl_signs.sample import draw_sample, get_sample
-from asl_signs.store import fingerprint, record, recorded, turn, whole
 from waiting import LONG
+from asl_signs.store import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, turn, whole, why_not_loaded
 
 
 def processes(function, arguments):
@@ -98,3 +98,81 @@ def test_a_number_that_cannot_be_said_is_null(tmp_path, monkeypatch):
     record('one scene', np.float32(.5), pictures=np.int64(4), interval=(np.nan, float('inf')))
     old, new = strict(tmp_path/'metrics.json')['accuracies'].values()
     assert old['interval'] == [None, None] and new == dict(value=.5, pictures=4, interval=[None, None])
+
+
+# Places that cannot be written to
+
+def failing(error):
+    "A block of `whole` in the cache in which this is raised"
+    with whole(cache_dir()/'K.pth') as part:
+        part.write_bytes(b'half')
+        raise error
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EROFS, errno.EDQUOT], ids=['full', 'read-only', 'quota'])
+def test_a_full_cache_is_named_with_the_way_out(number, tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
+    with pytest.raises(CacheError, match=f'(?s)cache cannot be written to: {os.strerror(number)}.*set ASL_SIGNS_CACHE'): failing(OSError(number, os.strerror(number)))
+    assert not list((tmp_path/'cache').iterdir())
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='writes to /dev/full')
+def test_a_disk_that_fills_up_while_writing(tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
+    with pytest.raises(CacheError, match='No space left on device.*ASL_SIGNS_CACHE'), whole(tmp_path/'K.pth') as part:
+        part.symlink_to('/dev/full')
+        part.write_bytes(bytes(10**6))
+
+
+@pytest.mark.parametrize('error', [PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/K.jpg'), FileNotFoundError(errno.ENOENT, 'No such file'), ConnectionRefusedError(errno.ECONNREFUSED, 'refused'),
+                                   PermissionError(errno.EACCES, 'Permission denied')], ids=['about another place', 'missing', 'network', 'about no place'])
+def test_what_is_not_about_the_cache_stays_as_it_is(error, tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
+    with pytest.raises(type(error)) as raised: failing(error)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize('inside', ['', 'deeper'])
+@pytest.mark.parametrize('make', [whole, turn])
+def test_a_file_where_the_cache_should_be(make, inside, tmp_path, monkeypatch):
+    (tmp_path/'cache').write_text('a file')
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'/inside))
+    with pytest.raises(CacheError, match='set ASL_SIGNS_CACHE'), make(cache_dir()/'K.pth'): pass
+
+
+@pytest.mark.parametrize('make', [whole, turn])
+@pytest.mark.parametrize('variable', ['ASL_SIGNS_CACHE', 'ASL_SIGNS_OUT'])
+def test_a_place_that_the_system_refuses(make, variable, tmp_path, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
+    monkeypatch.setenv('ASL_SIGNS_OUT', str(tmp_path/'out'))
+    place = cache_dir() if variable == 'ASL_SIGNS_CACHE' else out_dir()
+    def denied(self, *_, **__): raise PermissionError(errno.EACCES, 'Permission denied', str(self))
+    monkeypatch.setattr(Path, 'mkdir', denied)
+    with pytest.raises(CacheError, match=f'Permission denied. .*set {variable}'), make(place/'K.pth'): pass
+
+
+def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
+    for name in ('ASL_SIGNS_CACHE', 'XDG_CACHE_HOME', 'HOME'): monkeypatch.delenv(name, raising=False)
+    def unknown(number): raise KeyError(number)
+    monkeypatch.setattr('pwd.getpwuid', unknown)
+    with pytest.raises(CacheError, match='no home folder.*ASL_SIGNS_CACHE'): cache_dir()
+    monkeypatch.setenv('ASL_SIGNS_CACHE', '~/cache')
+    with pytest.raises(CacheError, match='ASL_SIGNS_CACHE is ~/cache'): cache_dir()
+    monkeypatch.setenv('ASL_SIGNS_OUT', '~nobodyhere/out')
+    with pytest.raises(CacheError, match='ASL_SIGNS_OUT is ~nobodyhere/out'): out_dir()
+
+
+# Libraries
+
+def test_only_a_missing_module_is_called_missing():
+    assert why_not_loaded(ModuleNotFoundError("No module named 'onnx'", name='onnx'), 'onnx', 'asl_signs[export]') == "onnx is missing: pip install 'asl_signs[export]'"
+    for error in (ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
+        said = why_not_loaded(error, 'onnx', 'asl_signs[export]')
+        assert 'onnx is installed, but cannot be loaded' in said and type(error).__name__ in said and str(error) in said and 'missing' not in said
+
+
+def test_what_a_user_has_set_stays_so(monkeypatch):
+    for name in QUIET: monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('ORT_DISABLE_TELEMETRY', '0')
+    no_telemetry()
+    assert os.environ['ORT_DISABLE_TELEMETRY'] == '0' and os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1' and os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'

@@ -1,0 +1,303 @@
+"""Where each number in the prose of a notebook comes from
+
+A phrase of the notebook, as `prose.plain` writes it, stands before what its numbers are: a list of what results/ and the library have, in the same order and in the
+unit that is quoted, or a string in the place of a number that was not measured. A string alone is the reason for a phrase without any measured number. A phrase is as
+long as it has to be to fit nowhere else; what is listed for one notebook does not count for another."""
+import json, math, re
+from pathlib import Path
+import numpy as np
+from asl_signs.bundle import shipped_bundle
+from asl_signs.heatmaps import heat_at_edge
+from asl_signs.hands import MODEL_BYTES
+from asl_signs.kaggle import DATASETS
+from asl_signs.pictures import MOST_PIXELS
+from asl_signs.signs import SIGNS
+
+RESULTS = Path(__file__).resolve().parent.parent/'results'
+PLACE, SETTING, KNOWN_FACT, SUM, EXAMPLE = 'a place or a version', 'a setting', 'known from elsewhere', 'simple arithmetic', 'an example, or a part of one'
+FOUND = 'what the figure above it shows'
+
+
+def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
+
+
+def tried(row, number):
+    "A number of a trial, if it stands in that row of trials.md; nan if not"
+    line = next((line for line in (RESULTS/'reader'/'trials.md').read_text(encoding='utf-8').splitlines() if row in line), '')
+    return float(number) if re.search(rf'(?<![\d.]){re.escape(number)}(?!\.?\d)', line) else math.nan
+
+
+def shown(part, words):
+    "The number behind some words in the saved outputs of a part; nan if there is none"
+    cells = json.loads((RESULTS.parent/'nbs'/'parts'/f'{part}.ipynb').read_text(encoding='utf-8'))['cells']
+    outputs = [''.join(output.get('text', output.get('data', {}).get('text/plain', ''))) for cell in cells for output in cell.get('outputs', [])]
+    found = re.search(rf'(?<!\w){re.escape(words)} ([\d.]+)', re.sub(r'\s+', ' ', ' | '.join(outputs)))
+    return float(found[1]) if found else math.nan
+
+
+# One number, in percent where it is a share
+
+def points(accuracy): return 100*accuracy['value']
+
+
+def original(name): return kept('1-original')['accuracies'][name]
+
+
+def scored(run): return kept(run)['accuracies']['second test set']
+
+
+def bounds(interval): return [100*bound for bound in interval]
+
+
+def share(accuracy): return [points(accuracy), accuracy['pictures']]
+
+
+def idea(name, which='second test set'): return points(ABLATION[name]['accuracies'][which])
+
+
+def split(kept_frames, which='accuracy'): return next(100*run[which] for run in kept('film/splits')['runs'] if kept_frames in run['kept'])
+
+
+def likeness(distance): return next(row['50'] for row in kept('film/likeness')['likeness'] if row['distance'] == distance)
+
+
+def nearest(gap): return next(row['median'] for row in kept('film/likeness')['nearest'] if row['gap'] == gap)
+
+
+def gained(first, second): return [points(scored(second)) - points(scored(first)), *next(pair['interval'] for pair in PAIRS if (pair['first'], pair['second']) == (first, second))]
+
+
+def heat(kind, report, accuracy):
+    "The mean share of heat at the edge, over pictures read rightly and wrongly"
+    rightly, wrongly = (report['heat_at_edge'][kind][side] for side in ('read rightly', 'read wrongly'))
+    return 100*(accuracy['value']*rightly + (1 - accuracy['value'])*wrongly)
+
+
+def too_sure(report):
+    "By how many points confidence is above accuracy, on average"
+    return 100*sum(bin['pictures']*(bin['confidence'] - bin['accuracy']) for bin in report['calibration'])/report['pictures']
+
+
+def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'].values() for sign in signs)
+
+
+KEPT, MIRRORED = kept('reader/kept/reader')['facts'], "fastai's usual variations, mirroring included"
+ORIGINAL, PAIRS, ABLATION, LOOKS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/looks')['sets']
+RANDOM, FILM = kept('evaluation/2-original-random'), kept('evaluation/3-original-film')
+FAVOURITES = 'W', 'L', 'Y', 'N', 'space', 'Q'
+SPEED, APP, PRECISION = kept('inference/speed'), kept('inference/app')['measured'], kept('inference/precision')
+READER, WHOLE = (ABLATION[f'the reader, {name}']['accuracies']['second test set'] for name in ('both', 'whole picture'))
+PHOTOGRAPHS = original('second test set')
+FRAMES = ORIGINAL['data']['train']
+SHIPPED = sum(file.stat().st_size for file in shipped_bundle().iterdir())/1e6
+HANDS, DETECTION, VIEWS = kept('hands/film'), kept('hands/detection'), kept('hands/views')['read']
+LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
+
+
+def compared(name, per=1, unit=1):
+    "What the lessons' learner needs, what the reader needs, and how many times as fast it is, with the range"
+    row = SPEED[name]
+    return [row['plain']*unit/per, row['ours']*unit/per, row['ratio'], row['lowest'], row['highest']]
+
+
+def weights(name):
+    "Megabytes, if they were measured, and what is read of held-out film, as it is and made harder"
+    row = PRECISION['rows'][name]
+    return [*[row[key] for key in ('megabytes',) if key in row], 100*row['held-out film'], 100*row['made harder']]
+
+
+def ways(pictures):
+    "What is read in each way to look, and how often is looked in the last of them"
+    told = [way for way in LOOKS[pictures].values() if isinstance(way, dict)]
+    return [*(100*way['accuracy'] for way in told), told[-1]['looks']]
+
+
+SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]
+
+KNOWN = {
+'index': {
+    'A network trained on 87,000 pictures of hands read 99.99 % of those kept for validation, 28 of 28 test pictures, and then 61.95 %': SERIES,
+    'where the other 38 % went': [points(original('validation, random frames')) - points(PHOTOGRAPHS)],
+    'with Python 3.11 or newer': PLACE,
+    '21 joints that MediaPipe finds': KNOWN_FACT,
+    'all 420 photographs counted': [READER['pictures']],
+    'a bundle of 7 MB': [SHIPPED],
+    '[Apache License 2.0]': PLACE, 'under GPL-2.0': PLACE},
+'00_data': {
+    '26 letters': KNOWN_FACT,
+    'a network trained on 87,000 pictures read 99.99 % of the pictures kept for validation, then 28 of 28 test pictures, and then 61.95 %': SERIES,
+    '3,000 frames for each of 29 signs | 87,000, and 28 small test pictures': [FRAMES/29, len(SIGNS), FRAMES, ORIGINAL['data']['small_test']],
+    '30 photographs for each sign | 870, every one of them': [PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['pictures']],
+    'about 1 GB': [sum(packed for packed, _ in DATASETS.values())],
+    'guessing reads one picture in 29, or 3.4 %': [len(SIGNS), 100/len(SIGNS)],
+    'every picture has 200 by 200 pixels': [ORIGINAL['settings']['size']]*2,
+    'We name all 29 of them, so that the network has the same 29 outputs': [len(SIGNS)]*2,
+    '(resnet18, 200 pixels, batches of 64, seed 42)': [ORIGINAL['settings'][name] for name in ('size', 'bs', 'seed')],
+    '1 would be [the same picture]': KNOWN_FACT,
+    'with cuts at frames 1,000, 2,000 and 2,500': KNOWN_FACT,
+    'Frames five apart correlate at 0.94; and even with a gap of 150 frames, the most similar frame beyond it is at 0.89': [likeness(5), SETTING, nearest(150)],
+    'with 8,400 frames, the same network read 92.9 % of a random fifth, 7.1 % of the third take, and 6.2 % and 5.2 %':
+        [kept('3-original-film')['data']['train'], split('random'), split('2001 to 2500'), split('random', 'second'), split('2001 to 2500', 'second')],
+    "The original's epoch of 1,087 steps took 5 minutes and 25 seconds": [ORIGINAL['epoch']['steps'], *divmod(ORIGINAL['epoch']['seconds'], 60)],
+    'Whoever has 87,000 pictures': [FRAMES]},
+'01_training': {
+    'the 1.3 million photographs of ImageNet': KNOWN_FACT, 'which tell 1,000 kinds of things apart': KNOWN_FACT,
+    'put new ones there for 29 signs': [len(SIGNS)],
+    '18 layers, small for its kind': KNOWN_FACT, 'Its 11 million numbers': KNOWN_FACT,
+    'The original chose 0.01': [ORIGINAL['settings']['lr']],
+    'The original got 99.99 % here': [points(original('validation, random frames'))],
+    'with EfficientNet-Lite0 at 96 pixels': [kept('3-original-film')['settings']['size']],
+    '| random frames, as in the original | 87.50 % of 1,680 |': share(kept('2-original-random')['accuracies']['validation, random frames']),
+    '| the third take | 45.30 % of 1,415 |': share(LEFT)},
+'02_evaluation': {
+    'about 28 test pictures that came with the film': [ORIGINAL['data']['small_test']],
+    'a probability for each of the 29 signs': [len(SIGNS)],
+    '## All 28 of them': [ORIGINAL['data']['small_test']],
+    'The original read 28 of 28, after 99.99 % in validation': [28, 28, SERIES[1]],
+    'shrink the pictures to 32 by 32 grey pixels': SETTING, '1 would be the same picture': KNOWN_FACT,
+    'That is all there is to 99.99 %': [SERIES[1]],
+    'took 30 photographs of each sign himself': [PHOTOGRAPHS['pictures']/29],
+    'His archive has 870 of them': [PHOTOGRAPHS['pictures']],
+    "it would make 1,740 pictures' worth of evidence out of 870": [2*PHOTOGRAPHS['pictures'], PHOTOGRAPHS['pictures']],
+    'The original fell from 99.99 % to 539 of 870, or 61.95 %': [SERIES[1], sum(PHOTOGRAPHS['right'].values()), *share(PHOTOGRAPHS)[::-1]],
+    'validated on random frames fell from 87.50 % of 1,680 to 16.43 % of 420': [*share(kept('2-original-random')['accuracies']['validation, random frames']), *share(scored('2-original-random'))],
+    'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [*share(LEFT), *share(scored('3-original-film'))],
+    'they differ by 0.24 points, with an interval from −4.8 to +5.5': gained('3-original-film', '2-original-random'),
+    'Another 870 photographs': [PHOTOGRAPHS['pictures']],
+    'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [*bounds(FILM['interval']), *bounds(FILM['interval_of_single_pictures'])],
+    'read of the same sign, out of 30': [PHOTOGRAPHS['pictures']/29],
+    'X 4 times out of 30, S 7 times': [PHOTOGRAPHS['right']['X'], PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['right']['S']],
+    'To 261 of the 420 photographs, of which there are 15 for each of 28 signs': [said(FILM, FAVOURITES), FILM['pictures'], FILM['per_sign']['A']['of'], len(FILM['per_sign'])],
+    'the very same six favourites, and said them 274 times': [said(RANDOM, FAVOURITES)],
+    'surer than they were right by 46 and 48 points': [too_sure(FILM), too_sure(RANDOM)],
+    'Heat that is spread evenly would give 51 %': [100*heat_at_edge(np.ones((1, 200, 200)))[0]],
+    'has 42 % of its heat at the edge on held-out film, and 50 % on the photographs': [heat('validation, held-out film', FILM, LEFT), heat('second test set', FILM, scored('3-original-film'))],
+    '51 % at the edge of photographs that it read, 49 % of those that it did not': [100*FILM['heat_at_edge']['second test set'][side] for side in ('read rightly', 'read wrongly')]},
+'03_robust': {
+    '870 beside 87,000': [PHOTOGRAPHS['pictures'], FRAMES],
+    '(The whole film at 200 pixels takes 10.4 GB there': [200, FRAMES*200*200*3/1e9],
+    'with EfficientNet-Lite0 at 96 pixels and five folds': [kept('6-merged')['settings']['size']],
+    '| trained on, by the quick recipe | second test set | 95 % interval |': SETTING,
+    '| the film alone | 21.19 % of 420 | 14.1 to 29.2 % |': [*share(scored('5-quick-film')), *bounds(scored('5-quick-film')['interval'])],
+    '| both sets, photographs as they are, 4 % of the training | 28.81 % of 420 | 21.3 to 37.3 % |':
+        [100*.8*420/(8400 + .8*420), *share(scored('6-merged')), *bounds(scored('6-merged')['interval'])],
+    '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
+    'by 13.57 points in the last row, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
+    'repeating them is worth 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth'),
+    'MediaPipe finds 21 joints': KNOWN_FACT,
+    '300 frames a sign from each': SETTING,
+    '200 batches of pictures where the reader had 2,000, and 750 of joints where it had 1,500': [SETTING, KEPT['steps'], SETTING, SETTING],
+    'is worth 6.7 points (27.6 to 34.3 %)': [idea('the same without mirroring') - idea(MIRRORED), idea(MIRRORED), idea('the same without mirroring')],
+    '33.1 to 47.6 %, and 48.5 to 62.7 % on film made harder': [idea(name, which) for which in ('second test set', 'made harder') for name in ('light, lens and file', 'skin and background')],
+    'is worth nothing here: 41.2 %': [idea('pictures mixed in pairs (mixup)')],
+    'slowly: 69.3 %': [idea('the same, slowly')],
+    '(65.2 and 64.5 %)': [idea('the same, hands bent into others'), idea('the same, the layers on top first')],
+    'begin at 82.9 %': [idea('joints, one view, nothing varied')],
+    'The fused reader reads 90.7 %, where 94 was hoped for, and the joints alone 89.8, one photograph short of 90':
+        [points(READER), 'hoped for', idea('the reader, joints alone'), 'hoped for']},
+'04_inference': {
+    'above which 95 % of the answers are right': SETTING,
+    'On the 420 photographs of the second test set, the reader answered 81 % with hands, and 94 % of those answers were right':
+        [READER['pictures'], *(100*READER['given'][name] for name in ('answered', 'right'))],
+    'Without hands it answered 78 %, and 88 % were right': [100*WHOLE['given'][name] for name in ('answered', 'right')],
+    '(resnet18 at 200 pixels': SETTING,
+    '| first answer of a fresh process | 4.14 s | 0.22 s | 18.9 (18.4 to 21.2) |': compared('first answer of a fresh process'),
+    '| one picture after another, each | 19.9 ms | 3.7 ms | 5.3 (5.0 to 7.5) |': compared('one picture', SPEED['one picture']['pictures'], 1e3),
+    '| 200 pictures, each | 18.3 ms | 2.3 ms | 8.1 (8.1 to 8.1) |': [SPEED[MANY := "many pictures, against the original's loop"]['pictures'], *compared(MANY, 200, 1e3)],
+    '| memory at most | 938 MB | 111 MB | 8.4 times less |': [SPEED['memory, MB'][name] for name in ('plain', 'ours', 'ratio')],
+    '1.5 times in frames of held-out film': [LOOKS['held-out film']['until sure']['looks']],
+    'the reader reads 52 a second one after another and 95 in `; in four ways, 17 and 31': [SPEED[f'with hands, {views}, a second'][how] for views in ('1 view', '4 views') for how in ('one_by_one', 'many')],
+    '(720 frames), it reads the same': [PRECISION['pictures']['held-out film']],
+    '| float32, whole pictures | 14.2 MB | 94.2 % | 69.4 % |': weights('float32'),
+    '| float16, whole pictures (what ships) | 7.3 MB | 94.2 % | 69.4 % |': weights('float16'),
+    '| int8 for pixels, whole pictures | 5.0 MB | 93.3 % | 67.4 % |': weights('int8'),
+    '| float16, hands, one view | | 94.6 % | 68.8 % |': weights('float16, hands, views=1'),
+    '| float16, hands, four views | | 96.3 % | 68.2 % |': weights('float16, hands, views=4')},
+'05_app': {
+    'on two cores that the browser shared, 26 a second with hands and all 30 of the camera': [next(row['readings_per_second'][0] for row in APP if row['reader'] == name) for name in ('hands', 'no hands')],
+    'to 24 by 24 pixels': SETTING,
+    '25 times a second': EXAMPLE,
+    'A camera takes 30 frames a second': KNOWN_FACT, 'what happened 40 seconds ago': SUM,
+    'every 33 milliseconds': SETTING, 'with the usual ` of 1': SETTING,
+    'a letter for 1.4 seconds': SETTING},
+'augment': {
+    'reads 99.99 % of the frames that were kept, and 62 % of the photographs': [SERIES[1], points(PHOTOGRAPHS)],
+    'the 21 points of each hand': KNOWN_FACT, 'it keeps 99.8 % of itself': SETTING},
+'backbones': {'ImageNet weights, 19 MB': KNOWN_FACT},
+'bench': {
+    'ended 0.6 points short': [100*max(run['accuracy'] - run['ends_with'] for run in kept('bench/full')['time to accuracy']['runs'])],
+    'takes 1.45 billion multiplications and additions for a picture, three times that when it learns: 8.7 GFLOP': [KNOWN_FACT, 3*2*1.45],
+    'The 66,700 frames that are trained on are 0.58 PFLOP, and the 14,500 that are validated 0.04': [SUM, 66_700*8.7/1e6, SUM, 14_500*2*1.45/1e6],
+    'has a peak of 65 TFLOP a second in float16, of which such a network gets a quarter to a third: 29 to 38 seconds. The pixels are 8 GB an epoch':
+        [KNOWN_FACT, 3*620/65, 4*620/65, 66_700*200*200*3/1e9],
+    'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
+    'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
+'cache': {
+    '87,000 pictures and five epochs make 435,000 times the same work': [FRAMES, 5*FRAMES],
+    '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
+'distortions': {'a radius of 0.02 is two pixels out of a hundred': EXAMPLE, 'A JPEG of quality 50 and a blur of 0.01 cost it next to nothing': EXAMPLE},
+'drawing': {
+    'The straight finger ends at 2.08': EXAMPLE, "tip is back at 0.63": EXAMPLE, 'All joints together are 21 points': KNOWN_FACT, 'by more than 20 of 255 steps': SETTING},
+'film': {
+    'Without a gap 0.92, and with a gap of 150 frames still 0.89': [nearest(0), SETTING, nearest(150)],
+    'A random fifth promises 93 %': [split('random')], 'with a gap, gives 56 %': [split('1201 to 1800')],
+    'A whole take gives between 7 and 27 %, where guessing gives 3.4 %': [split('2001 to 2500'), split('frames 1 to 1000'), 100/len(SIGNS)],
+    'promised 93 % read 6 % of them, and the one that promised 7 % read 5 %': [split('random'), split('random', 'second'), split('2001 to 2500'), split('2001 to 2500', 'second')]},
+'geometry': {
+    'the best published figure for all letters, with undetected hands counted as wrong, is 84.62 %': 'published by others',
+    '121 numbers: 91 % where all 693 have 92 %), and everything but directions (88 %)':
+        [SUM, tried('only explicit features, or without directions', '90.7'), SUM, tried('| turned 20°, 40°, 20°', '92.0'), tried('only explicit features, or without directions', '87.6')]},
+'hands': {
+    'a file of 8 MB with the weights': [MODEL_BYTES/1e6], 'by a factor of 1.6': SETTING,
+    'MediaPipe calls it a left one in 20 % of the cases': [100 - 100*HANDS['right_by_mediapipe']],
+    'joint 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %': [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
+    'are made below is right in 87 %': [100*HANDS['right_by_thumb_mean_of_views']], 'weighted by how sure they are in 83 %': [100*HANDS['right_by_mediapipe_mean_of_views']],
+    'in **48 %** of the 543 with a hand in them': [100*DETECTION['found']['as it is'], DETECTION['pictures']],
+    'it is **67 %**': [100*DETECTION['found']['a margin of a quarter']],
+    'by 1 % of its side, and made lighter by a gamma of .6, it is **82 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, softened by 1 % and gamma .6']],
+    'lowered from .5 to .05 it is **95 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, thresholds .05']],
+    'a hand was found in 99, 98, 99 and 94 % of those with one': [100*found for found in HANDS['found_by_view']],
+    'in 12 to 19 of the 300 without one, and in 38 of them': [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'], HANDS['found_in_nothing_in_any_view']],
+    'read 82 % with a margin of .4, 90 % with .6 and 92 % with 1.2 or 1.6, and 96 % with .6 and 1.6 together':
+        [100*VIEWS['margin .4'], .4, 100*VIEWS['margin .6'], .6, 100*VIEWS['margin 1.2'], 1.2, 1.6, 100*VIEWS['.6 and 1.6'], .6, 1.6]},
+'heatmaps': {
+    'a border of 15 % is taken off each side': SETTING,
+    'what is left in the middle is 0.7 by 0.7 of the picture, and the edge has 51 %. So less than 0.51 means': [1 - 2*.15, 1 - 2*.15, 100*(1 - .7*.7), 1 - .7*.7]},
+'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
+'lessons': {'539 divided by 870 is 0.6195': [539, 870, 539/870]},
+'looks': {
+    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
+    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
+    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
+    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 looks |': [.7, *ways('the hand 0.7 times as large')],
+    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 looks |': [.5, *ways('the hand 0.5 times as large')],
+    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 looks |': [.35, *ways('the hand 0.35 times as large')],
+    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 looks |': [.25, *ways('the hand 0.25 times as large')],
+    'at 112 pixels, the network needs two thirds of the time, and reads 76 % of the film at its first look instead of 90':
+        [SETTING, tried('squares of 128, 112, 96 pixels', '75.8'), tried('squares of 128, 112, 96 pixels', '90.1')]},
+'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
+'plots': {'its accuracy above 50 %': EXAMPLE},
+'reader': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
+'reshape': {
+    'with it, 96.3 % of the hands instead of 97.0': [tried('hands bent into others in the picture', '96.3'), tried('late layers learning at 1e-4', '97.0')],
+    '(86.2 instead of 85.3 %)': [tried('hands bent into others in the picture', '86.2'), tried('late layers learning at 1e-4', '85.3')]},
+'results': {'539 divided by 870 is 0.6195': [539, 870, 539/870], '30.04 is rounded to one digit': EXAMPLE, 'It read 40, 60 and 50 % of the film': EXAMPLE},
+'sample': {
+    'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
+    'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
+    'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
+    'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
+'scores': {
+    'precision 1, recall 2/3, F1 0.8. B has 1, S has 0, and the mean is 0.6': EXAMPLE, 'the middle 95 % are the interval': SETTING,
+    'A reader that says 90 % should be right nine times': EXAMPLE, '1 of 29 for each sign': [1, len(SIGNS)], 'log 29 = 3.37': [len(SIGNS), np.log(29)]},
+'sight': {
+    'at a rate of 5e-4 in all layers, it read 75 % of the hands in the second test set, and 86 % in the next, at 1e-4':
+        [SETTING, SETTING, tried('the same network taught signs and joints', '75.2'), tried('late layers learning at 1e-4', '86.0'), SETTING, SETTING],
+    '69 % of the frames are read': [tried('0 (the recipe now)', '69.4')]},
+'speller': {
+    'On its way up, 0.4 is not enough': EXAMPLE, 'the hand opens for 0.4 seconds': SETTING,
+    'The best window is 0.7 seconds long': FOUND, '0.7 and 0.2 seconds, a half and a quarter are the defaults': SETTING,
+    '0.8 seconds, or an ` of 0.6': FOUND, 'or 0.35 seconds': [.7*.5],
+    'The simulated hand opens for 0.4, and with 0.8 or 0.6 that would no longer do': SETTING,
+    'with 10 % noise, and with 40 % it is hardly better': SETTING, 'at 15 frames a second and 10 % noise': SETTING},
+'webpage': {'25 times a second': EXAMPLE}}
