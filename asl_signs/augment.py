@@ -62,19 +62,19 @@ class BatchTransform(RandTransform):
         "Find out whether to vary this batch"
         self.training = not split_idx
 
-# %% ../nbs/parts/augment.ipynb #050bc3e6
+# %% ../nbs/parts/augment.ipynb #01c2a63b
 def _resized(pictures, side):
     "Pictures (n, channels, side, side); the same if they have that size"
     if pictures.shape[-2:] == (side, side): return pictures
     return interpolate(pictures, (side, side), mode='bilinear', antialias=True)
 
 class RandomHandCrop(ItemTransform, BatchTransform):
-    "Crop a random square around each hand; in validation, keep the whole picture"
+    "Crop a random square around each hand, never mirrored; in validation, keep the whole picture"
     def __init__(self,
                  size:int,          # pixels, side of the pictures that come out
                  scale=(1.1, 2.6),  # side of the square, in longer sides of the box around the hand
                  shift:float=.15,   # how far from the hand it may be, as a share of its side
-                 degrees:float=25,  # how far it may be turned, either way
+                 degrees:float=25,  # how far it may be turned, either way; K and P differ by a turn
                  stretch:float=.2,  # how much wider or higher it may be; .2: by a fifth
                  whole:float=.25,   # how often it is near the whole picture instead
                  edge:float=.025    # share of the picture's side that is a frame around it, and never shown
@@ -117,7 +117,8 @@ class RandomHandCrop(ItemTransform, BatchTransform):
 
     def encodes(self, b):
         "The batch with pictures of the size, and points (n, 21, 2) where they are now"
-        seen, *rest = [part.as_subclass(Tensor)[..., :2] if _is_points(part) else part.as_subclass(Tensor) for part in b]
+        seen, *rest = [part.as_subclass(Tensor) for part in b]
+        rest = [part[..., :2] if _is_points(part) else part for part in rest]
         if self.training: seen, rest = self._crop(seen, rest)
         return [retain_type(new, old) for new, old in zip((_resized(seen, self.size), *rest), b)]
 
@@ -163,7 +164,7 @@ class SkinTone(RandomApply):
 
     def _vary(self, x): return x[:, :3].lerp(super()._vary(x), x[:, 3:]) if x.shape[1] == 4 else x
 
-# %% ../nbs/parts/augment.ipynb #a7313f9c
+# %% ../nbs/parts/augment.ipynb #3a70ef3c
 def draw_backgrounds(n:int,     # how many
                      size:int,  # pixels, their sides
                      seed:int=0 # the same draws the same
@@ -179,7 +180,7 @@ class ReplaceBackground(RandomApply):
                  p:float=.6        # the probability of each picture to be changed
                 ):
         self.pool = None if backgrounds is None else torch.as_tensor(backgrounds).permute(0, 3, 1, 2)
-        super().__init__(get_kornia().RandomAffine(45., (.15, .15), (.6, 2.5), padding_mode='reflection', p=1.), p)
+        super().__init__(get_kornia().RandomAffine(45., (.15, .15), (.6, 1.9), padding_mode='reflection', p=1.), p)
 
     def _vary(self, x):
         if self.pool is None or x.shape[1] == 3: return x[:, :3]
@@ -219,20 +220,27 @@ def _jpeg(x):
     saved = [np.asarray(compressed(Image.fromarray(one), quality)) for one, quality in zip(levels, qualities)]
     return torch.from_numpy(np.stack(saved)).to(x.device).permute(0, 3, 1, 2)/255
 
-# %% ../nbs/parts/augment.ipynb #3d2916b7
+# %% ../nbs/parts/augment.ipynb #ee9a0939
+def _erase(x):
+    "Pictures with a patch over them"
+    place = get_kornia().RandomErasing((.02, .12), (.3, 3.3), p=1.)
+    patch = torch.where(uniform(x, 0, 1, 1, 1, 1) < .5, uniform(x, 0, 1, 3, 1, 1), torch.rand_like(x))
+    return torch.where(place(torch.ones_like(x[:, :1])) > 0, x, patch)
+
+# %% ../nbs/parts/augment.ipynb #7604c651
 def hard_tfms(size:int,        # pixels, side of the pictures that come out
               backgrounds=None # uint8 of shape (m, height, width, 3), to put behind hands; None: none
              ) -> list:        # for `batch_tfms`; of pictures with a matte, three channels are left
     "Everything that may change without changing the sign, in the order in which it comes about"
-    K = get_kornia()
-    blur = K.RandomGaussianBlur(2*math.ceil(.05*size) + 1, (.003*size, .02*size), 'replicate', p=1.)
-    erase = K.RandomErasing((.02, .12), (.3, 3.3), .5, p=1.)
-    return [RandomHandCrop(size), SkinTone(), ReplaceBackground(backgrounds), RandomApply(_relight), RandomApply(blur, .5),
-            RandomDownscale(), RandomApply(_noise, .5), RandomApply(_jpeg, .4), RandomApply(erase, .3)]
+    sigma = .003*size, .02*size # pixels, of a blur that is hardly seen to one that hides fingers
+    blur = get_kornia().RandomGaussianBlur(2*math.ceil(.05*size) + 1, sigma, 'replicate', p=1.)
+    return [RandomHandCrop(size), SkinTone(), ReplaceBackground(backgrounds), RandomApply(_relight),
+            RandomApply(blur, .5), RandomDownscale(), RandomApply(_noise, .5), RandomApply(_jpeg, .4),
+            RandomApply(_erase, .3)]
 
-# %% ../nbs/parts/augment.ipynb #cb6709f3
+# %% ../nbs/parts/augment.ipynb #7dd9e0d5
 def _warm_ema(decay):
-    "An exponential moving average for `AveragedModel` that keeps less of itself in the first steps"
+    "An exponential moving average for `AveragedModel`; it forgets faster in the first steps"
     def update(averages, weights, steps):
         if averages[0].is_floating_point():
             return get_ema_multi_avg_fn(min(decay, (1 + steps.item())/(10 + steps.item())))(averages, weights, steps)
@@ -248,7 +256,8 @@ class AverageWeights(Callback):
 
     def before_fit(self):
         "Begin a new average"
-        self.average = AveragedModel(get_model(self.model), multi_avg_fn=_warm_ema(self.decay), use_buffers=True)
+        self.average = AveragedModel(get_model(self.model), multi_avg_fn=_warm_ema(self.decay),
+                                     use_buffers=True) # averages batch normalisation too: no `update_bn`
         self.trained = None
 
     def after_step(self):

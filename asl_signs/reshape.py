@@ -39,13 +39,13 @@ def _random_view(points, degrees, width):
     wider = uniform(points, -width, width, 1, 1).exp() - 1
     return seen + across*(seen*across).sum(-1, keepdim=True)*wider + middle[..., :2]
 
-# %% ../nbs/parts/reshape.ipynb #1f6beaee
+# %% ../nbs/parts/reshape.ipynb #b18928bf
 def random_joints(points:Tensor,    # (n, 21, 3) of right hands in pictures, from -1 to 1, with their depth
                   sign:Tensor,      # (n,) numbers in `SIGNS`
                   apart=(-4, 16),   # degrees, from and to: how far fingers that may go apart go further than they are
                   degrees=(20, 30), # how far hands are turned at most: towards the viewer, sideways
                   width:float=.2,   # logarithm of how much wider or slimmer hands become at most
-                  **kwargs          # lengths: standard deviation of lengths, as a share; tucked: what is left of a finger
+                  **kwargs          # lengths: standard deviation of lengths, a share; tucked: what is left of a finger
                  ) -> Tensor:       # (n, 21, 2)
     "Where another hand would have its joints"
     longer = with_lengths(points[:, None], _random_bones(points, sign, **kwargs))

@@ -202,7 +202,8 @@ _EPOCHS = 4 # of a training, however long
 
 def _loaders(hands, coarse, size, steps, bs, tfms, cutouts):
     "Training batches, and every twentieth frame for validation"
-    batches = partial(SightDL, cutouts or get_cutouts(hands.files, size), bs=bs, after_batch=[IntToFloatTensor(), *tfms])
+    cutouts = cutouts or get_cutouts(hands.files, size)
+    batches = partial(SightDL, cutouts, bs=bs, after_batch=[IntToFloatTensor(), *tfms])
     train = batches(hands, coarse, length=max(bs, bs*steps//_EPOCHS), shuffle=True)
     return DataLoaders(train, batches(hands.of(hands.files[::20]), coarse[::20]), device=default_device())
 

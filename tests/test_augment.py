@@ -10,6 +10,7 @@ from fastai.vision.all import (SGD, CancelFitException, CancelStepException, Cal
                                vision_learner)
 from hypothesis import given, settings, strategies as st
 from PIL import Image
+from asl_signs import reader
 from asl_signs.augment import (AverageWeights, RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds,
                                get_kornia, hard_tfms)
 from asl_signs.distortions import compressed
@@ -228,6 +229,14 @@ def test_a_missing_kornia_is_one_sentence_that_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'kornia.augmentation', None)
     for make in (get_kornia, lambda: hard_tfms(32)):
         with pytest.raises(ImportError, match=r"^kornia\S* is missing: pip install 'asl_signs\[train\]'$"): make()
+
+
+def test_the_reader_says_so_before_it_looks_for_hands(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, 'kornia', None)
+    monkeypatch.setitem(sys.modules, 'kornia.augmentation', None)
+    monkeypatch.setattr(reader, 'find_hands', None)
+    assert reader.main(['sample', '--frames', '4', '--out', str(tmp_path/'new')]) == 1
+    assert capsys.readouterr().err.endswith(" is missing: pip install 'asl_signs[train]'\n")
 
 
 # In fastai's places

@@ -34,14 +34,14 @@ def milliseconds(tfm, pictures):
 def pairs():
     "Name -> kornia's transforms, and ours; all of them change every picture"
     K, (skin, _, light, blur, _, noise, jpeg, erase) = get_kornia(), hard_tfms(96)[1:]
-    for tfm in (light, noise, jpeg): tfm.p = 1
+    for tfm in (light, noise, jpeg, erase): tfm.p = 1
     tint = K.RandomPlanckianJitter(select_from=[*range(4, 13)], p=1.)
     colours = [K.RandomGamma((.67, 1.5), p=1.), tint, K.ColorJitter((.78, 1.28), (.78, 1.28), (.55, 1.35))]
     return {'gamma, tint, brightness, contrast and saturation': (torch.nn.Sequential(*colours), skin.function),
             'the same, and light from a side': (torch.nn.Sequential(K.RandomLinearIllumination(p=1.), *colours), light),
             'JPEG': (K.RandomJPEG((15., 80.), p=1.), jpeg),
             'noise': (K.RandomGaussianNoise(0., .03, p=1.), noise),
-            'blur': (blur.function, None), 'erasing': (erase.function, None)}
+            'erasing': (K.RandomErasing((.02, .12), p=1.), erase), 'blur': (blur.function, None)}
 
 
 def measure():
