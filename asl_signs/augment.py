@@ -8,14 +8,14 @@ Docs: https://asl-signs.github.io/asl_signs/parts/augment.html.md"""
 __all__ = ['get_kornia', 'uniform', 'hand_box', 'BatchTransform', 'RandomHandCrop', 'RandomApply', 'SkinTone', 'draw_backgrounds',
            'ReplaceBackground', 'RandomDownscale', 'hard_tfms', 'AverageWeights']
 
-# %% ../nbs/parts/augment.ipynb #bb188a1d
+# %% ../nbs/parts/augment.ipynb #9b5633d2
 import math, warnings
 from copy import deepcopy
 from functools import partial
 import numpy as np
 import torch
+from fastai.vision.all import Callback, ItemTransform, RandTransform, TensorImage, get_model, retain_type, store_attr
 from PIL import Image
-from fastai.vision.all import (Callback, ItemTransform, RandTransform, TensorImage, get_model, retain_type, store_attr)
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -62,7 +62,7 @@ class BatchTransform(RandTransform):
         "Find out whether to vary this batch"
         self.training = not split_idx
 
-# %% ../nbs/parts/augment.ipynb #01c2a63b
+# %% ../nbs/parts/augment.ipynb #6ac31982
 def _resized(pictures, side):
     "Pictures (n, channels, side, side); the same if they have that size"
     if pictures.shape[-2:] == (side, side): return pictures
@@ -111,7 +111,7 @@ class RandomHandCrop(ItemTransform, BatchTransform):
         rest = [(part - crops[:, None, :, 2]) @ back if _is_points(part) else part for part in rest]
         inside = 1 - 2*self.edge
         at = (2*torch.arange(self.size, device=seen.device) + 1)/self.size - 1
-        x, y, middle = crops[..., None, None].unbind(2) # as `affine_grid`, in half the time
+        x, y, middle = crops[..., None, None].unbind(2) # as `affine_grid`, but faster
         grid = (x*at + y*at[:, None] + middle).permute(0, 2, 3, 1)
         return grid_sample(seen, grid.clamp(-inside, inside), align_corners=False), rest
 
@@ -238,13 +238,15 @@ def hard_tfms(size:int,        # pixels, side of the pictures that come out
             RandomApply(blur, .5), RandomDownscale(), RandomApply(_noise, .5), RandomApply(_jpeg, .4),
             RandomApply(_erase, .3)]
 
-# %% ../nbs/parts/augment.ipynb #7dd9e0d5
+# %% ../nbs/parts/augment.ipynb #031d9cce
 def _warm_ema(decay):
     "An exponential moving average for `AveragedModel`; it forgets faster in the first steps"
     def update(averages, weights, steps):
-        if averages[0].is_floating_point():
-            return get_ema_multi_avg_fn(min(decay, (1 + steps.item())/(10 + steps.item())))(averages, weights, steps)
-        for average, now in zip(averages, weights): average.copy_(now) # PyTorch would round the mean of counts down
+        if not averages[0].is_floating_point(): # PyTorch would round the mean of counts and of places down
+            for average, now in zip(averages, weights): average.copy_(now)
+            return
+        done = steps.item()
+        get_ema_multi_avg_fn(min(decay, (1 + done)/(10 + done)))(averages, weights, steps)
     return update
 
 class AverageWeights(Callback):
