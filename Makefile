@@ -4,7 +4,7 @@
 #   make test    install into .venv, then run every notebook and test
 #
 # `make run DATA=...` takes real pictures: folders separated as in PATH, or the word kaggle.
-# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST, RECIPE (see nbs/parts/settings.ipynb).
+# One run's settings: ARCH, SIZE, BS, EPOCHS, SPLIT, FAST, RECIPE (see nbs/core/01_settings.ipynb).
 # The folder: REPORT.
 #
 #   make reader FILM=...   train the reader on the film, and export it: folders with copies of grassknoted/asl-alphabet, separated by spaces
@@ -50,8 +50,8 @@ bench: .venv/installed
 # MediaPipe is an extra; its model is fetched once, unless ASL_SIGNS_HAND_MODEL says where it is.
 reader: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands,export,train]'
-	@$(BIN)/python -m asl_signs.reader $(FILM) --out $(or $(OUT),reader)
-	@$(BIN)/python -m asl_signs.export $(or $(OUT),reader) $(or $(OUT),reader)/bundle $(firstword $(FILM))
+	@$(BIN)/python -m asl_signs.models.recipe $(FILM) --out $(or $(OUT),reader)
+	@$(BIN)/python -m asl_signs.models.export $(or $(OUT),reader) $(or $(OUT),reader)/bundle $(firstword $(FILM))
 
 install: .venv/installed
 

@@ -1,4 +1,4 @@
-from .store import no_telemetry
+from .core.cache import no_telemetry
 
 __version__ = "0.1.0"
 

@@ -17,10 +17,10 @@ from time import monotonic
 from urllib.request import getproxies
 from PIL import Image
 from .inference import SignReader
-from .pictures import PictureError, to_rgb
-from .serving import AppError, check_address, direct, is_loopback, load_gradio, refusal
-from .speller import Speller
-from .webpage import COPY_JS, EMPTY, STYLE, box_shares, camera_and_picture, notes, page_head, panel, reading_and_text, sign_name, with_box
+from .core.pictures import PictureError, to_rgb
+from .web.serving import AppError, check_address, direct, is_loopback, load_gradio, refusal
+from .runtime.speller import Speller
+from .web.page import COPY_JS, EMPTY, STYLE, box_shares, camera_and_picture, notes, page_head, panel, reading_and_text, sign_name, with_box
 
 # %% ../nbs/05_app.ipynb #w000000a
 MOST_BYTES = 20*1024**2 # of a picture that is sent; photographs from a telephone have 2 to 12 million

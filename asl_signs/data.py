@@ -17,14 +17,14 @@ from fastai.vision.all import (CategoryBlock, ConvLayer, DataBlock, DataLoaders,
                                PILImage, RandomSplitter, Resize, Tensor, accuracy, aug_transforms,
                                imagenet_stats, nn, parent_label, set_seed)
 from PIL import Image
-from .batches import cached, workers_for
-from .files import SETS, DataError, SignData, all_pictures, check, check_signs, sort_pictures
-from .film import every_sign, film_splitter
-from .kaggle import DATASETS, fetch
-from .pictures import to_rgb
-from .sample import get_sample
-from .settings import Settings, get_settings
-from .signs import SIGNS
+from .train.loaders import cached, workers_for
+from .datasets.archives import SETS, DataError, SignData, all_pictures, check, check_signs, sort_pictures
+from .datasets.film import every_sign, film_splitter
+from .datasets.kaggle import DATASETS, fetch
+from .core.pictures import to_rgb
+from .datasets.sample import get_sample
+from .core.settings import Settings, get_settings
+from .core.signs import SIGNS
 
 # %% ../nbs/00_data.ipynb #cd978352
 def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated as in PATH

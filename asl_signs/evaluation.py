@@ -14,10 +14,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from .film import TAKES, scenes
-from .pictures import PictureError
-from .scores import Comparison, Report, ask, compare, score
-from .signs import SIGNS, named_sign, number_of, set_of, sign_of
+from .datasets.film import TAKES, scenes
+from .core.pictures import PictureError
+from .metrics.report import Comparison, Report, ask, compare, score
+from .core.signs import SIGNS, named_sign, number_of, set_of, sign_of
 
 # %% ../nbs/02_evaluation.ipynb #e777d7eb
 def get_test_names(files # test pictures

@@ -8,9 +8,9 @@ Docs: https://asl-signs.github.io/asl_signs/inference.html.md"""
 __all__ = ['plot_sure']
 
 # %% ../nbs/04_inference.ipynb #i0000004
-from .bundle import Bundle, read_bundle, shipped_bundle
-from .export import export_reader
-from .signreader import Reading, SignReader
+from .runtime.bundle import Bundle, read_bundle, shipped_bundle
+from .models.export import export_reader
+from .runtime.reader import Reading, SignReader
 
 # %% ../nbs/04_inference.ipynb #i0000021
 def plot_sure(bundle:Bundle # as `read_bundle` returns it

@@ -14,14 +14,14 @@ import torch
 from fastai.vision.all import (Adam, CrossEntropyLossFlat, DataLoaders, Learner, accuracy,
                                default_device, error_rate, set_seed, vision_learner)
 from . import __version__
-from .backbones import get_backbone, local_weights, weights_or_advice
-from .batches import workers_or_advice
+from .train.backbones import get_backbone, local_weights, weights_or_advice
+from .train.loaders import workers_or_advice
 from .data import get_dls
-from .files import SignData
-from .resume import Checkpoints
-from .settings import Settings, get_settings
-from .speed import fast_callbacks, train_quickly
-from .store import cache_dir, fingerprint, turn, whole
+from .datasets.archives import SignData
+from .train.checkpoints import Checkpoints
+from .core.settings import Settings, get_settings
+from .train.callbacks import fast_callbacks, train_quickly
+from .core.cache import cache_dir, fingerprint, lock, atomic_path
 
 # %% ../nbs/01_training.ipynb #fee5fe0a
 def describe_device() -> str: # a sentence
@@ -74,7 +74,7 @@ def save_learner(learn:Learner, # trained
                 ) -> Path:     # a file that `learn.load` reads
     "Keep a network's numbers; the file appears whole or not at all, and then the checkpoints go"
     path = learn.path/learn.model_dir/f'{name}.pth'
-    with whole(path) as part: learn.save(part.with_suffix(''), with_opt=False)
+    with atomic_path(path) as part: learn.save(part.with_suffix(''), with_opt=False)
     shutil.rmtree(cache_dir()/'checkpoints'/name, ignore_errors=True)
     return path
 
@@ -95,7 +95,7 @@ def trained(learn:Learner,     # untrained; changed in place
             resume:bool=True   # go on with a training that was interrupted?
            ) -> Learner:       # the same, trained
     "Give a learner the numbers kept under a name; train it and keep them if there are none"
-    with turn(cache_dir()/'models'/name):
+    with lock(cache_dir()/'models'/name):
         if (cache_dir()/'models'/f'{name}.pth').exists(): learn.load(name, with_opt=False)
         else: save_learner(train(learn, settings, checkpoints(name, resume)), name)
     return learn

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import ImageOps
 from playwright.sync_api import sync_playwright
 from asl_signs.app import launch, stream_reader
-from asl_signs.drawing import portrait
-from asl_signs.pictures import to_rgb
-from asl_signs.signreader import pictures_below
+from asl_signs.datasets.drawing import portrait
+from asl_signs.core.pictures import to_rgb
+from asl_signs.runtime.reader import pictures_below
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'tests'))
 from camera import CHROMIUM, camera_arguments, write_y4m

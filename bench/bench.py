@@ -2,7 +2,7 @@
 
 The plain recipe is the block of lesson 0 with the number of workers that is fastest here, and the training of lesson 1.
 Every comparison alternates between the two; medians, and the ratio of each pair with its median and range, go to
-results/bench/. What they mean is told in nbs/parts/bench.ipynb."""
+results/bench/. What they mean is told in nbs/train/07_bench.ipynb."""
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,14 +11,14 @@ from pathlib import Path
 from unittest.mock import patch
 from fastai.vision.all import Callback, ChannelsLast, Learner, accuracy, noop, set_seed
 from tqdm import tqdm
-from asl_signs.batches import CachedDL
-from asl_signs.cache import get_pixels
+from asl_signs.train.loaders import CachedDL
+from asl_signs.datasets.rows import get_pixels
 from asl_signs.data import get_block, get_data, get_dls, small_network
-from asl_signs.files import SignData
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
-from asl_signs.speed import BFloat16OnCPU, fast_callbacks, train_quickly
-from asl_signs.store import as_json, cache_dir, turn, whole
+from asl_signs.datasets.archives import SignData
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
+from asl_signs.train.callbacks import BFloat16OnCPU, fast_callbacks, train_quickly
+from asl_signs.core.cache import as_json, cache_dir, lock, atomic_path
 from asl_signs.training import new_learner, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,7 +234,7 @@ def film(name, **drawn):
     "A folder of real pictures where there is one, drawn ones otherwise"
     if shared(name).exists(): return shared(name)
     folder = cache_dir()/f'bench-{name}'
-    with turn(folder): return folder if folder.exists() else draw_sample(folder, **drawn)
+    with lock(folder): return folder if folder.exists() else draw_sample(folder, **drawn)
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def bench(known, chosen, file, **about):
     for name in chosen or known:
         figures = figures | about | {name: known[name](), 'machine': figures.get('machine', {}) | {name: machine()}}
         tqdm.write(f'{name}: {json.dumps(figures[name])}')
-        with whole(file) as part: part.write_text(as_json(figures))
+        with atomic_path(file) as part: part.write_text(as_json(figures))
 
 
 def machine():

@@ -7,8 +7,8 @@ import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
 from asl_signs.data import get_data, get_dls
-from asl_signs.settings import get_settings
-from asl_signs.signreader import SignReader, pictures_below, reason_against_hands
+from asl_signs.core.settings import get_settings
+from asl_signs.runtime.reader import SignReader, pictures_below, reason_against_hands
 
 ROOT = Path(__file__).resolve().parent.parent
 PEAK = 'print([int(line.split()[1])/1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0])' # MB, on Linux

@@ -6,12 +6,12 @@ long as it has to be to fit nowhere else; what is listed for one notebook does n
 import json, math, re
 from pathlib import Path
 import numpy as np
-from asl_signs.bundle import shipped_bundle
-from asl_signs.heatmaps import heat_at_edge
-from asl_signs.hands import MODEL_BYTES
-from asl_signs.kaggle import DATASETS
-from asl_signs.pictures import MOST_PIXELS
-from asl_signs.signs import SIGNS
+from asl_signs.runtime.bundle import shipped_bundle
+from asl_signs.metrics.heatmaps import heat_at_edge
+from asl_signs.runtime.landmarks import MODEL_BYTES
+from asl_signs.datasets.kaggle import DATASETS
+from asl_signs.core.pictures import MOST_PIXELS
+from asl_signs.core.signs import SIGNS
 
 RESULTS = Path(__file__).resolve().parent.parent/'results'
 PLACE, SETTING, KNOWN_FACT, SUM, EXAMPLE = 'a place or a version', 'a setting', 'known from elsewhere', 'simple arithmetic', 'an example, or a part of one'
@@ -29,7 +29,7 @@ def tried(row, number):
 
 def shown(part, words):
     "The number behind some words in the saved outputs of a part; nan if there is none"
-    cells = json.loads((RESULTS.parent/'nbs'/'parts'/f'{part}.ipynb').read_text(encoding='utf-8'))['cells']
+    cells = json.loads(next((RESULTS.parent/'nbs').glob(f'*/[0-9][0-9]_{part}.ipynb')).read_text(encoding='utf-8'))['cells']
     outputs = [''.join(output.get('text', output.get('data', {}).get('text/plain', ''))) for cell in cells for output in cell.get('outputs', [])]
     found = re.search(rf'(?<!\w){re.escape(words)} ([\d.]+)', re.sub(r'\s+', ' ', ' | '.join(outputs)))
     return float(found[1]) if found else math.nan
@@ -234,7 +234,7 @@ KNOWN = {
         [KNOWN_FACT, 3*620/65, 4*620/65, 66_700*200*200*3/1e9],
     'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
-'cache': {
+'rows': {
     '87,000 pictures and five epochs make 435,000 times the same work': [FRAMES, 5*FRAMES],
     '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
 'distortions': {'a radius of 0.02 is two pixels out of a hundred': EXAMPLE, 'A JPEG of quality 50 and a blur of 0.01 cost it next to nothing': EXAMPLE},
@@ -245,9 +245,9 @@ KNOWN = {
     'A random fifth promises 93 %': [split('random')], 'with a gap, gives 56 %': [split('1201 to 1800')],
     'A whole take gives between 7 and 27 %, where guessing gives 3.4 %': [split('2001 to 2500'), split('frames 1 to 1000'), 100/len(SIGNS)],
     'promised 93 % read 6 % of them, and the one that promised 7 % read 5 %': [split('random'), split('random', 'second'), split('2001 to 2500'), split('2001 to 2500', 'second')]},
-'geometry': {
+'joints': {
     'The best published figure for all letters, with undetected hands counted as wrong, is 84.62 %': 'published by others'},
-'hands': {
+'landmarks': {
     'a file of 8 MB with the weights': [MODEL_BYTES/1e6], 'by a factor of 1.6': SETTING,
     'MediaPipe calls it a left one in 20 % of the cases': [100 - 100*HANDS['right_by_mediapipe']],
     'joint 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %': [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
@@ -265,7 +265,7 @@ KNOWN = {
     'what is left in the middle is 0.7 by 0.7 of the picture, and the edge has 51 %. So less than 0.51 means': [1 - 2*.15, 1 - 2*.15, 100*(1 - .7*.7), 1 - .7*.7]},
 'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
 'lessons': {'539 divided by 870 is 0.6195': [539, 870, 539/870]},
-'looks': {
+'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
     '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
@@ -277,14 +277,14 @@ KNOWN = {
         [SETTING, tried('squares of 128, 112, 96 pixels', '75.8'), tried('squares of 128, 112, 96 pixels', '90.1')]},
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
 'plots': {'its accuracy above 50 %': EXAMPLE},
-'reader': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
+'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
 'results': {'539 divided by 870 is 0.6195': [539, 870, 539/870], '30.04 is rounded to one digit': EXAMPLE, 'It read 40, 60 and 50 % of the film': EXAMPLE},
 'sample': {
     'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
-'scores': {
+'report': {
     'precision 1, recall 2/3, F1 0.8. B has 1, S has 0, and the mean is 0.6': EXAMPLE, 'the middle 95 % are the interval': SETTING,
     'A reader that says 90 % should be right nine times': EXAMPLE, '1 of 29 for each sign': [1, len(SIGNS)], 'log 29 = 3.37': [len(SIGNS), np.log(29)]},
 'speller': {
@@ -293,4 +293,4 @@ KNOWN = {
     '0.8 seconds, or an ` of 0.6': FOUND, 'or 0.35 seconds': [.7*.5],
     'The simulated hand opens for 0.4, and with 0.8 or 0.6 that would no longer do': SETTING,
     'with 10 % noise, and with 40 % it is hardly better': SETTING, 'at 15 frames a second and 10 % noise': SETTING},
-'webpage': {'25 times a second': EXAMPLE}}
+'page': {'25 times a second': EXAMPLE}}

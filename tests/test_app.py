@@ -14,13 +14,13 @@ from camera import CHROMIUM, camera_arguments, write_y4m
 from waiting import LONG, wait_for
 from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, is_loopback, launch, load_gradio, read_upload, stream_reader
 from asl_signs.cli import main
-from asl_signs.drawing import portrait
-from asl_signs.hands import HandsError
+from asl_signs.datasets.drawing import portrait
+from asl_signs.runtime.landmarks import HandsError
 from asl_signs.inference import SignReader
-from asl_signs.pictures import MOST_PIXELS, to_rgb
-from asl_signs.sample import film
-from asl_signs.signs import SIGNS
-from asl_signs.webpage import CAMERA_HELP, EMPTY, GOES, STAYS
+from asl_signs.core.pictures import MOST_PIXELS, to_rgb
+from asl_signs.datasets.sample import film
+from asl_signs.core.signs import SIGNS
+from asl_signs.web.page import CAMERA_HELP, EMPTY, GOES, STAYS
 
 pytestmark = pytest.mark.filterwarnings('ignore::Warning:gradio')  # its own use of pandas
 

@@ -10,12 +10,12 @@ from fastai.vision.all import (SGD, CancelFitException, CancelStepException, Cal
                                vision_learner)
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs import reader
-from asl_signs.augment import (AverageWeights, RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds,
+from asl_signs.models import recipe
+from asl_signs.train.augment import (AverageWeights, RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds,
                                get_kornia, hard_tfms)
-from asl_signs.distortions import compressed
-from asl_signs.signs import SIGNS
-from asl_signs.speed import BFloat16OnCPU, GrowPictures
+from asl_signs.metrics.distortions import compressed
+from asl_signs.core.signs import SIGNS
+from asl_signs.train.callbacks import BFloat16OnCPU, GrowPictures
 
 BACKGROUNDS = draw_backgrounds(3, 40)
 NAMES = ['skin', 'background', 'light', 'blur', 'downscale', 'noise', 'JPEG', 'erase']
@@ -234,8 +234,8 @@ def test_a_missing_kornia_is_one_sentence_that_names_the_extra(monkeypatch):
 def test_the_reader_says_so_before_it_looks_for_hands(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, 'kornia', None)
     monkeypatch.setitem(sys.modules, 'kornia.augmentation', None)
-    monkeypatch.setattr(reader, 'find_hands', None)
-    assert reader.main(['sample', '--frames', '4', '--out', str(tmp_path/'new')]) == 1
+    monkeypatch.setattr(recipe, 'find_hands', None)
+    assert recipe.main(['sample', '--frames', '4', '--out', str(tmp_path/'new')]) == 1
     assert capsys.readouterr().err.endswith(" is missing: pip install 'asl_signs[train]'\n")
 
 

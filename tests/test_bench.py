@@ -6,8 +6,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'bench'))
 import bench
 from asl_signs.data import get_data
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
 
 
 @pytest.fixture(scope='module')

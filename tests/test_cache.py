@@ -7,10 +7,10 @@ import pytest
 from fastai.vision.all import Resize
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs import cache
-from asl_signs.cache import BLOCK, finished, get_pixels, make_pixels, pixels_path, small
+from asl_signs.datasets import rows as cache
+from asl_signs.datasets.rows import BLOCK, finished, get_pixels, make_pixels, pixels_path, small
 from asl_signs.data import Picture
-from asl_signs.files import DataError
+from asl_signs.datasets.archives import DataError
 
 SIZE = 8
 
@@ -124,7 +124,7 @@ SCRIPT = '''
 import sys
 from pathlib import Path
 from unittest.mock import patch
-from asl_signs import cache
+from asl_signs.datasets import rows as cache
 with patch.object(cache, 'small', side_effect=cache.small) as decoded: pixels = cache.get_pixels([*Path(sys.argv[1]).iterdir()], 8)
 print(f'made {decoded.call_count} {int(pixels.array.sum(dtype="int64"))}')'''
 

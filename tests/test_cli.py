@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from asl_signs import __version__
 from asl_signs.cli import main
-from asl_signs.drawing import portrait
-from asl_signs.signs import SIGNS
+from asl_signs.datasets.drawing import portrait
+from asl_signs.core.signs import SIGNS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -235,7 +235,7 @@ def test_ctrl_c_leaves_what_was_read(picture):
     assert status == 130 and err == '' and 1 <= len(json.loads(out)) < len(many)
 
 
-STOPPED = '''from asl_signs.signreader import SignReader
+STOPPED = '''from asl_signs.runtime.reader import SignReader
 whole = SignReader.read_many
 def two(self, *args, **kwargs):
     readings = whole(self, *args, **kwargs)

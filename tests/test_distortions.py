@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from asl_signs import distortions
-from asl_signs.distortions import (DISTORTIONS, compressed, darkened, distorted_accuracy, draw_background, elsewhere, matte, mirrored,
+from asl_signs.metrics import distortions
+from asl_signs.metrics.distortions import (DISTORTIONS, compressed, darkened, distorted_accuracy, draw_background, elsewhere, matte, mirrored,
                                    moved, plot_distorted, replace_background, rotated, scaled, shifted)
-from asl_signs.signs import SIGNS
+from asl_signs.core.signs import SIGNS
 
 SIZES = (96, 96), (61, 40), (17, 90), (3, 2), (1, 5), (1, 1)
 strengths = pytest.mark.parametrize('name,strength', [(name, s) for name, (_, all_of, _) in DISTORTIONS.items() for s in all_of])

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 from asl_signs.data import get_data
 from asl_signs.evaluation import ask, evaluate, scene_names
-from asl_signs.film import scenes
+from asl_signs.datasets.film import scenes
 from asl_signs.inference import SignReader
-from asl_signs.sample import get_sample
-from asl_signs.signs import SIGNS, sign_of
+from asl_signs.datasets.sample import get_sample
+from asl_signs.core.signs import SIGNS, sign_of
 
 
 @pytest.fixture(scope='module')
@@ -122,7 +122,7 @@ def test_columns_of_a_classifier_are_put_in_order(data):
     assert evaluate(Classifier(), files).accuracy == 1
     other = Classifier()
     other.classes_ = np.array(['a', 'b', 'c'])
-    with pytest.raises(ValueError, match='should be among the 29'): ask(other, files)
+    with pytest.raises(ValueError, match='a report is about the 29'): ask(other, files)
 
 
 def test_a_pipeline_of_scikit_learn(data):

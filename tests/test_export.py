@@ -3,10 +3,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from asl_signs.export import ExportError, check_parity, export_reader, in_bytes, in_halves, joints_graph, model_card, Parity, sight_graph
-from asl_signs.geometry import Committee, HandNet
-from asl_signs.opinions import Reader
-from asl_signs.sight import SightNet
+from asl_signs.models.export import ExportError, check_parity, export_reader, in_bytes, in_halves, joints_graph, model_card, Parity, sight_graph
+from asl_signs.models.joints import Ensemble, HandNet
+from asl_signs.runtime.fusion import Reader
+from asl_signs.models.pixels import SightNet
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +37,7 @@ def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
 
 
 def test_any_number_of_hands_at_a_time():
-    net = Committee([HandNet(16)]).eval()
+    net = Ensemble([HandNet(16)]).eval()
     session = onnxruntime.InferenceSession(joints_graph(net).SerializeToString(), providers=['CPUExecutionProvider'])
     for count in (1, 2, 5):
         joints = np.random.default_rng(count).normal(size=(count, 2, 21, 3)).astype(np.float32)
@@ -57,8 +57,8 @@ def test_rounding_is_allowed():
 
 
 def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_path, monkeypatch):
-    reader = Reader(sight, Committee([HandNet(16)]).eval(), np.log(np.full(29, 1/29)), sure=(.5, .5), facts={})
-    monkeypatch.setattr('asl_signs.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
+    reader = Reader(sight, Ensemble([HandNet(16)]).eval(), np.log(np.full(29, 1/29)), sure=(.5, .5), facts={})
+    monkeypatch.setattr('asl_signs.models.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
     with pytest.raises(RuntimeError): export_reader(reader, tmp_path/'bundle', [square for square in squares])
     assert not list(tmp_path.iterdir())
 

@@ -6,10 +6,10 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.files import DataError, all_pictures, check, is_picture, pictures_in, set_aside_copies, sort_pictures
-from asl_signs.sample import draw_sample
-from asl_signs.settings import Settings, from_environment, get_settings
-from asl_signs.signs import SIGNS, named_sign, number_of, set_of, sign_of
+from asl_signs.datasets.archives import DataError, all_pictures, check, is_picture, pictures_in, set_aside_copies, sort_pictures
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import Settings, from_environment, get_settings
+from asl_signs.core.signs import SIGNS, named_sign, number_of, set_of, sign_of
 
 signs, numbers = st.sampled_from(SIGNS), st.integers(0, 99_999)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.film import TAKES, FilmError, every_sign, film_splitter, is_held_out, scenes, take_splitter
-from asl_signs.signs import number_of, sign_of
+from asl_signs.datasets.film import TAKES, FilmError, every_sign, film_splitter, is_held_out, scenes, take_splitter
+from asl_signs.core.signs import number_of, sign_of
 
 stretches, gaps, shares = st.integers(1, 600), st.integers(0, 120), st.sampled_from([.1, .2, .25, .3, .5, 2/3])
 numberings = st.dictionaries(st.sampled_from(['A', 'B', 'del']), st.sets(st.integers(0, 3000), min_size=1, max_size=80), min_size=1)

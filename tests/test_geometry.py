@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from asl_signs.geometry import (DEL, PARENTS, HandNet, HandsDL, VaryHands, assembled, at_wrist, bent, bones, distances, features, joints_of,
+from asl_signs.models.joints import (DEL, PARENTS, HandNet, HandsDL, VaryHands, assembled, at_wrist, bent, bones, distances, features, joints_of,
                                 mirror, palm_axes, rotations, sign_loss, spread, may_spread, straightness, train_hands, train_judge, with_lengths, without_hand)
-from asl_signs.hands import Hands, film_hands, to_row
-from asl_signs.opinions import judged, nearer_middle, of_either_hand, read_hands
-from asl_signs.signs import SIGNS
+from asl_signs.runtime.landmarks import Hands, film_hands, to_row
+from asl_signs.runtime.fusion import judged, nearer_middle, of_either_hand, read_hands
+from asl_signs.core.signs import SIGNS
 
 HANDS = film_hands()
 ALL = torch.cat([joints_of(hand) for hand in HANDS.values()])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs import hands
-from asl_signs.hands import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
+from asl_signs.runtime import landmarks as hands
+from asl_signs.runtime.landmarks import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
                              hand_square, hands_path, is_left, kept_model, mirrored, palm_side, prepare, to_row)
-from asl_signs.pictures import PictureError
+from asl_signs.core.pictures import PictureError
 from waiting import LONG, wait_for
 
 TESTS = Path(__file__).resolve().parent
@@ -95,7 +95,7 @@ def test_an_interruption_leaves_nothing(storage):
 def test_of_two_processes_at_once_one_fetches(storage):
     storage.delay = 1
     script = f'''if True:
-        from asl_signs import hands
+        from asl_signs.runtime import landmarks as hands
         hands.MODEL_BYTES, hands.MODEL_SHA256 = {len(WEIGHTS)}, {SHA256!r}
         hands.hand_model(address={storage.address!r})'''
     both = [subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.DEVNULL) for _ in range(2)]
@@ -390,7 +390,7 @@ def test_nothing_is_found_in_plain_grey(finder):
 def test_a_hand_that_is_not_closed_ends_without_complaint():
     script = f'''if True:
         import numpy as np, sys
-        from asl_signs.hands import HandFinder
+        from asl_signs.runtime.landmarks import HandFinder
         finder = HandFinder({str(TASK)!r})
         print(finder.find(np.zeros((90, 60, 3), np.uint8)), 'torch' in sys.modules)'''
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=LONG)

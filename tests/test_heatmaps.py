@@ -5,14 +5,14 @@ import pytest
 import torch
 from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, Learner, Resize, nn, parent_label, vision_learner
 from PIL import Image
-from asl_signs import heatmaps
-from asl_signs.backbones import get_backbone
+from asl_signs.metrics import heatmaps
+from asl_signs.train.backbones import get_backbone
 from asl_signs.data import Picture, get_data, get_dls, small_network
-from asl_signs.heatmaps import (as_seen, heat_at_edge, heat_maps, overlay, plot_heat_maps, plot_right_and_wrong,
+from asl_signs.metrics.heatmaps import (as_seen, heat_at_edge, heat_maps, overlay, plot_heat_maps, plot_right_and_wrong,
                                 read_signs, right_and_wrong, spread)
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
-from asl_signs.signs import SIGNS
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
+from asl_signs.core.signs import SIGNS
 
 
 @pytest.fixture(scope='module')

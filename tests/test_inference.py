@@ -6,15 +6,15 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from PIL import Image
-from asl_signs.bundle import BundleError, read_bundle, shipped_bundle
+from asl_signs.runtime.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
-from asl_signs.hands import Hands, HandsError, film_hands, to_row
+from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
-from asl_signs.looks import FAINT, FLAT, contrast, exposed
-from asl_signs.pictures import PictureError
-from asl_signs.sample import get_sample
-from asl_signs.signreader import CORES, LONGEST, shrunk
-from asl_signs.signs import SIGNS
+from asl_signs.runtime.crops import FAINT, FLAT, contrast, exposed
+from asl_signs.core.pictures import PictureError
+from asl_signs.datasets.sample import get_sample
+from asl_signs.runtime.reader import CORES, LONGEST, shrunk
+from asl_signs.core.signs import SIGNS
 
 ABSENT = 'torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock', 'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio'
 
@@ -132,7 +132,7 @@ def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):
-    monkeypatch.setattr('asl_signs.signreader.reason_against_hands', lambda: 'There is none.')
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: 'There is none.')
     reader = SignReader()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
@@ -176,7 +176,7 @@ def test_a_foreign_description_is_refused(text, tmp_path):
 
 def test_no_bundle_leads_out_of_its_folder(tmp_path):
     folder = copied(tmp_path)
-    from asl_signs.bundle import seal_of
+    from asl_signs.runtime.bundle import seal_of
     about = json.loads((folder/'reader.json').read_text())
     about['files']['../secret'] = dict(bytes=1, sha256='')
     (tmp_path/'secret').write_text('s')
@@ -185,7 +185,7 @@ def test_no_bundle_leads_out_of_its_folder(tmp_path):
 
 
 def test_a_description_that_does_not_say_what_a_file_should_be_is_refused(tmp_path):
-    from asl_signs.bundle import seal_of
+    from asl_signs.runtime.bundle import seal_of
     folder = copied(tmp_path)
     about = json.loads((folder/'reader.json').read_text())
     about['files']['sight.onnx'] = dict(bytes=1)
@@ -347,7 +347,7 @@ def test_a_tiff_is_read_whatever_its_numbers_are_kept_in(kind, pictures, reader)
 
 
 def test_second_copies_in_a_folder_are_read_once_and_named(tmp_path):
-    from asl_signs.sample import draw_sample
+    from asl_signs.datasets.sample import draw_sample
     sample = draw_sample(tmp_path/'sample', frames=1, pictures=1, side=16)
     with pytest.warns(UserWarning, match='29 second copies'): table = SignReader(hands=False).read_folder(sample/'asl-alphabet-test', progress=False)
     assert len(table) == 29

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 import pytest
 import trustme
-from asl_signs.files import DataError, all_pictures
-from asl_signs.kaggle import DATASETS, fetch
-from asl_signs.sample import draw_sample
+from asl_signs.datasets.archives import DataError, all_pictures
+from asl_signs.datasets.kaggle import DATASETS, fetch
+from asl_signs.datasets.sample import draw_sample
 from waiting import LONG, wait_for
 
 SLUG = 'someone/drawn-alphabet' # not on Kaggle, and so not mounted where these tests run either
@@ -264,7 +264,7 @@ def test_an_archive_that_is_none_is_deleted_and_said(kaggle, refused, tmp_path, 
 
 
 def test_a_full_disk_is_noticed_first(kaggle, cache, monkeypatch):
-    monkeypatch.setattr('asl_signs.kaggle.places', lambda: [cache/'kaggle'])
+    monkeypatch.setattr('asl_signs.datasets.kaggle.places', lambda: [cache/'kaggle'])
     monkeypatch.setattr('shutil.disk_usage', lambda folder: shutil._ntuple_diskusage(2*MB, MB, MB))
     with pytest.raises(DataError) as error: fetch('grassknoted/asl-alphabet')
     for words in ('2.13 GB', '1.03 GB', '1.10 GB', '0.00 GB are free', 'ASL_SIGNS_CACHE'):
@@ -274,7 +274,7 @@ def test_a_full_disk_is_noticed_first(kaggle, cache, monkeypatch):
 
 def test_both_archives_become_three_sets(kaggle, cache, monkeypatch):
     from asl_signs.data import get_data
-    monkeypatch.setattr('asl_signs.kaggle.places', lambda: [cache/'kaggle'])
+    monkeypatch.setattr('asl_signs.datasets.kaggle.places', lambda: [cache/'kaggle'])
     monkeypatch.setattr('shutil.disk_usage', lambda folder: shutil._ntuple_diskusage(9e9, 0, 9e9))
     for asked in 2, 0: # the second time, nobody is asked
         data = get_data('kaggle')
@@ -287,7 +287,7 @@ def test_both_archives_become_three_sets(kaggle, cache, monkeypatch):
 
 FETCH = f"""
 import sys
-from asl_signs.kaggle import fetch
+from asl_signs.datasets.kaggle import fetch
 try: print(fetch({SLUG!r}))
 except KeyboardInterrupt: sys.exit('Interrupted')
 """

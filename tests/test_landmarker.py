@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from asl_signs.hands import HandsError
-from asl_signs.landmarker import BLOCKS, Block, LandmarkNet, SameConv, in_order, landmark_net, network_in
-from asl_signs.sight import LANDMARKER, SightNet, recipe
+from asl_signs.runtime.landmarks import HandsError
+from asl_signs.models.landmarker import BLOCKS, Block, LandmarkNet, SameConv, in_order, landmark_net, network_in
+from asl_signs.models.pixels import LANDMARKER, SightNet, recipe
 
 ROOT = Path(__file__).parent.parent
 TASK = next((file for file in (os.environ.get('ASL_SIGNS_HAND_MODEL'), ROOT.parent/'shared'/'data'/'hand_landmarker.task') if file and Path(file).exists()), None)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from asl_signs import multi
 from asl_signs.data import get_data
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
 from asl_signs.training import model_name
 
 SETTINGS = dict(arch='resnet18', pretrained=False, size=32, bs=16, epochs=1, fast=True)

@@ -17,14 +17,14 @@ def built(tmp_path_factory):
 
 def test_sdist_has_what_building_needs(built):
     with tarfile.open(next(built.glob('*.tar.gz'))) as sdist: names = {name.split('/', 1)[1] for name in sdist.getnames() if '/' in name}
-    assert {'settings.ini', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'asl_signs/data.py', 'asl_signs/shipped/sight.onnx'} <= names
+    assert {'settings.ini', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'asl_signs/data.py', 'asl_signs/runtime/shipped/sight.onnx'} <= names
 
 
 def test_wheel_works_elsewhere(built, tmp_path):
     wheel = next(built.glob('*.whl'))
     subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', tmp_path/'site', wheel], check=True)
-    script = ('import asl_signs, asl_signs.hands; from asl_signs.inference import SignReader; from PIL import Image; '
-              'print(asl_signs.__version__, asl_signs.__file__, len(asl_signs.hands.film_hands()), len(SignReader(hands=False).read(Image.new("RGB", (99, 99))).top))')
+    script = ('import asl_signs, asl_signs.runtime.landmarks; from asl_signs.inference import SignReader; from PIL import Image; '
+              'print(asl_signs.__version__, asl_signs.__file__, len(asl_signs.runtime.landmarks.film_hands()), len(SignReader(hands=False).read(Image.new("RGB", (99, 99))).top))')
     said = subprocess.run([sys.executable, '-c', script], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(tmp_path/'site')},
                           check=True, capture_output=True, text=True).stdout.split()
     assert said == [asl_signs.__version__, str(tmp_path/'site'/'asl_signs'/'__init__.py'), '28', '3']

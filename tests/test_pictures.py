@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image
-from asl_signs.drawing import portrait
-from asl_signs.files import pictures_in, unreadable
-from asl_signs.pictures import MOST_PIXELS, PictureError, to_rgb
-from asl_signs.sample import draw_sample
+from asl_signs.datasets.drawing import portrait
+from asl_signs.datasets.archives import pictures_in, unreadable
+from asl_signs.core.pictures import MOST_PIXELS, PictureError, to_rgb
+from asl_signs.datasets.sample import draw_sample
 
 HAND = portrait('K', side=48)
 PIXELS = np.asarray(HAND)
@@ -318,7 +318,7 @@ def test_jpegs_are_what_fastai_sees(tmp_path):
 def test_training_and_evaluation_see_the_same_picture(tmp_path):
     from asl_signs.data import get_data, get_dls
     from asl_signs.robust import get_merged_dls
-    from asl_signs.settings import get_settings
+    from asl_signs.core.settings import get_settings
     data = get_data(draw_sample(tmp_path/'drawn', frames=8, pictures=1, side=32))
     for file in (frame := data.train[0], photograph := data.second_test[0]):
         lying = Image.open(file).transpose(Image.Transpose.ROTATE_90)
@@ -334,5 +334,5 @@ def test_training_and_evaluation_see_the_same_picture(tmp_path):
 
 
 def test_neither_torch_nor_fastai_is_loaded():
-    script = "import sys, asl_signs.pictures; sys.exit(' '.join({'torch', 'fastai'} & {*sys.modules}) or 0)"
+    script = "import sys, asl_signs.core.pictures; sys.exit(' '.join({'torch', 'fastai'} & {*sys.modules}) or 0)"
     subprocess.run([sys.executable, '-c', script], check=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from asl_signs.plots import (ORIGINAL, look_alike_order, mistakes, plot_confusion, plot_intervals, plot_mistakes,
+from asl_signs.metrics.plots import (ORIGINAL, look_alike_order, mistakes, plot_confusion, plot_intervals, plot_mistakes,
                              plot_reliability, plot_signs)
-from asl_signs.scores import percent, score
-from asl_signs.signs import SIGNS
+from asl_signs.metrics.report import percent, score
+from asl_signs.core.signs import SIGNS
 
 PLOTS = plot_signs, plot_confusion, plot_reliability, plot_mistakes
 KINDS = 'one right', 'one wrong', 'one unanswered', 'all right', 'one sign', 'no answers', 'one scene', 'many'

@@ -13,7 +13,7 @@ from prose import NAMES, NUMBER, looks_measured, plain, prose, unaccounted
 ROOT = Path(__file__).resolve().parent.parent
 NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
 NOTEBOOKS = [NBS/'index.ipynb', *lessons_in(NBS), *parts_in(NBS)]
-MODULES = sorted(file.stem for file in (ROOT/'asl_signs').glob('[a-z]*.py'))
+MODULES = sorted('.'.join(file.relative_to(ROOT/'asl_signs').with_suffix('').parts) for file in (ROOT/'asl_signs').rglob('[a-z]*.py'))
 notebooks = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -29,7 +29,7 @@ def remade(tmp_path_factory):
 
 
 def test_modules_are_in_step_with_notebooks(remade):
-    files = [file.name for file in (remade/'asl_signs').glob('*.py')]
+    files = [file.relative_to(remade/'asl_signs') for file in (remade/'asl_signs').rglob('*.py')]
     same, different, missing = filecmp.cmpfiles(ROOT/'asl_signs', remade/'asl_signs', files, shallow=False)
     assert not different + missing, 'run `make prepare`'
 
@@ -41,7 +41,7 @@ def test_notebooks_are_clean(path, remade):
 
 @pytest.mark.parametrize('name', MODULES)
 def test_every_module_has_its_notebook(name):
-    source = re.search(r'File to edit: \.\./(.+?)\.$', (ROOT/'asl_signs'/f'{name}.py').read_text(), re.MULTILINE)
+    source = re.search(r'File to edit: (?:\.\./)+(.+?)\.$', (ROOT/'asl_signs'/f'{name.replace(".", "/")}.py').read_text(), re.MULTILINE)
     assert (ROOT/source[1]).exists()
 
 
@@ -97,7 +97,7 @@ def test_results_are_json_for_any_program(file):
 
 def wrong_numbers(path, lines):
     "In lessons and on the front page every number counts; in parts, those that look measured"
-    return unaccounted(lines, KNOWN.get(path.stem, {}), every=path.parent == NBS)
+    return unaccounted(lines, KNOWN.get(path.stem if path.parent == NBS else path.stem[3:], {}), every=path.parent == NBS)
 
 
 @notebooks
@@ -152,10 +152,29 @@ def test_public_functions_say_what_they_take_and_return(name):
         assert returns.docment or returns.anno is inspect.Parameter.empty, f'{function.__qualname__}: a comment for what it returns'
 
 
-def test_light_modules_load_without_torch():
-    light = ['asl_signs', *(f'asl_signs.{name}' for name in ('signs', 'store', 'settings', 'drawing', 'sample', 'pictures', 'files', 'kaggle', 'alike', 'film', 'audit', 'cache', 'hands', 'evaluation', 'results', 'scores', 'plots', 'distortions', 'looks', 'opinions', 'bundle', 'export', 'signreader', 'inference', 'cli', 'speller', 'serving', 'app', 'webpage'))]
-    script = f'import sys, {", ".join(light)}; sys.exit(" ".join({{"torch", "fastai", "mediapipe"}} & {{*sys.modules}}) or 0)'
+ROOMS = { # folder -> what a module in it must not bring along, at import
+    'core': {'torch', 'fastai', 'mediapipe', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'onnxruntime', 'gradio'},
+    'runtime': {'torch', 'fastai', 'mediapipe', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'onnxruntime', 'gradio'},
+    'datasets': {'torch', 'fastai', 'mediapipe', 'onnxruntime', 'gradio'},
+    'metrics': {'mediapipe', 'gradio'}, 'train': {'mediapipe', 'gradio'}, 'models': {'mediapipe', 'gradio'},
+    'web': {'torch', 'fastai', 'mediapipe', 'pandas', 'sklearn', 'scipy'}}
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_brings_no_more_along_than_it_may(room):
+    modules = [f'asl_signs.{name}' for name in MODULES if name.startswith(f'{room}.')]
+    script = f'import sys, {", ".join(modules)}; sys.exit(" ".join({ROOMS[room]!r} & {{*sys.modules}}) or 0)'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+
+
+def test_what_is_imported_to_read_pictures_is_light():
+    light = 'asl_signs', 'asl_signs.inference', 'asl_signs.cli', 'asl_signs.app'
+    script = f'import sys, {", ".join(light)}; sys.exit(" ".join({ROOMS["runtime"]!r} & {{*sys.modules}}) or 0)'
     subprocess.run([sys.executable, '-c', script], check=True)
+
+
+def test_the_top_level_stays_short(): assert len([name for name in MODULES if '.' not in name]) <= 12
 
 
 def test_documentation_can_be_made():

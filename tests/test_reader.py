@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs import reader as recipe
-from asl_signs.geometry import Committee, HandNet
-from asl_signs.hands import Hands, HandsError
-from asl_signs.opinions import Reader, pooled
-from asl_signs.reader import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
-from asl_signs.sight import SightNet
-from asl_signs.signs import SIGNS, number_of, sign_of
+from asl_signs.models import recipe
+from asl_signs.models.joints import Ensemble, HandNet
+from asl_signs.runtime.landmarks import Hands, HandsError
+from asl_signs.runtime.fusion import Reader, pooled
+from asl_signs.models.recipe import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
+from asl_signs.models.pixels import SightNet
+from asl_signs.core.signs import SIGNS, number_of, sign_of
 
 
 @given(st.integers(1, 400), st.integers(1, 50))
@@ -80,7 +80,7 @@ def test_an_overconfident_half_is_calmed():
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), Committee([HandNet(32), HandNet(32)]).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, (3., -.2), dict(arch='resnet18'))
+    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), Ensemble([HandNet(32), HandNet(32)]).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, (3., -.2), dict(arch='resnet18'))
 
 
 def test_kept_and_loaded(tmp_path, reader):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from fastai.vision.all import TensorImage
 from torch.nn.functional import affine_grid
-from asl_signs.reshape import RandomHandWarp, random_joints, warp_grid
-from asl_signs.signs import SIGNS
+from asl_signs.train.joint_augment import RandomHandWarp, random_joints, warp_grid
+from asl_signs.core.signs import SIGNS
 
 SIGN = {sign: i for i, sign in enumerate(SIGNS)}
 STILL = dict(apart=(0, 0), degrees=(0, 0), width=0, lengths=0, tucked=1)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from fastai.vision.all import Callback, Learner, accuracy, set_seed
 from asl_signs.data import get_data, get_dls, small_network
-from asl_signs.resume import Checkpoints, last_checkpoint
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
+from asl_signs.train.checkpoints import Checkpoints, last_checkpoint
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
 from waiting import LONG, wait_for
 
 

@@ -6,10 +6,10 @@ from fastai.vision.all import Learner
 from asl_signs import robust, training
 from asl_signs.data import get_data, small_network
 from asl_signs.evaluation import ask, evaluate, scene_names
-from asl_signs.film import scenes
-from asl_signs.sample import draw_sample
-from asl_signs.settings import get_settings
-from asl_signs.signs import SIGNS, set_of, sign_of
+from asl_signs.datasets.film import scenes
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.settings import get_settings
+from asl_signs.core.signs import SIGNS, set_of, sign_of
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +67,7 @@ def test_a_network_for_an_application_is_trained_on_everything(data, settings):
 
 def test_photographs_are_repeated_in_training_alone():
     files = [f'A/A{n}.jpg' for n in range(1, 91)] + [f'A/A{n:04}_test.jpg' for n in range(1, 11)]
-    train, valid = robust.emphasise(lambda files: ([*range(95)], [*range(95, 100)]), .5)(files)
+    train, valid = robust.oversample(lambda files: ([*range(95)], [*range(95, 100)]), .5)(files)
     assert valid == [*range(95, 100)] and [train.count(i) for i in (0, 89, 90, 94)] == [1, 1, 18, 18]
 
 
@@ -95,7 +95,7 @@ def test_cross_validation_trains_what_it_says_and_takes_it_up_again(data, settin
 def test_a_claim_survives_export(data, settings, tmp_path):
     from fastai.vision.all import load_learner
     report = evaluate(lambda files: np.eye(29)[[0]*len(files)], data.second_test)
-    learn = robust.with_claim(Learner(robust.get_merged_dls(data, settings), small_network()), report)
+    learn = robust.attach_metrics(Learner(robust.get_merged_dls(data, settings), small_network()), report)
     learn.export(tmp_path/'model.pkl')
     claim = load_learner(tmp_path/'model.pkl').claim
     assert claim['accuracy'] == report.accuracy and claim['pictures'] == len(data.second_test) and 'The recipe' in claim['of']

@@ -8,8 +8,8 @@ from PIL import Image
 from fastai.data.transforms import RandomSplitter
 from asl_signs.data import get_splitter
 from asl_signs.lessons import check_first, main, replace_folder
-from asl_signs.sample import draw_sample
-from asl_signs.signs import SIGNS, number_of
+from asl_signs.datasets.sample import draw_sample
+from asl_signs.core.signs import SIGNS, number_of
 from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent

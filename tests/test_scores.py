@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
-from asl_signs.scores import bootstrap_share, compare, score, sign_numbers, wilson
-from asl_signs.signs import SIGNS
+from asl_signs.metrics.report import bootstrap_share, compare, score, sign_numbers, wilson
+from asl_signs.core.signs import SIGNS
 
 NONE = [math.nan]*29
 

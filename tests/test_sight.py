@@ -7,13 +7,13 @@ from fastai.vision.all import IntToFloatTensor
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torch import nn
-from asl_signs.augment import hard_tfms
-from asl_signs.hands import Hands
-from asl_signs.looks import ENOUGH, in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
-from asl_signs.pictures import PictureError
-from asl_signs.sight import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
-from asl_signs.signs import SIGNS, number_of, sign_of
-from asl_signs.sample import get_sample
+from asl_signs.train.augment import hard_tfms
+from asl_signs.runtime.landmarks import Hands
+from asl_signs.runtime.crops import ENOUGH, in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
+from asl_signs.core.pictures import PictureError
+from asl_signs.models.pixels import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
+from asl_signs.core.signs import SIGNS, number_of, sign_of
+from asl_signs.datasets.sample import get_sample
 
 quickly = settings(max_examples=30, deadline=None)
 

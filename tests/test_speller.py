@@ -3,8 +3,8 @@ import subprocess, sys
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
-from asl_signs.signs import SIGNS
-from asl_signs.speller import (Seen, Speller, edited, holder, letter_error_rate, levenshtein, misread, most_common, schedule,
+from asl_signs.core.signs import SIGNS
+from asl_signs.runtime.speller import (Seen, Speller, edited, holder, letter_error_rate, levenshtein, misread, most_common, schedule,
                                simulate, standing, typed, votes)
 
 WINDOW, HOLD = Speller().window, Speller().hold
@@ -306,5 +306,5 @@ def test_misreadings_are_other_signs_and_often_doubles():
 
 
 def test_spelling_needs_no_torch_and_no_pandas():
-    script = 'import sys, asl_signs.speller; sys.exit(" ".join({"torch", "fastai", "pandas", "matplotlib"} & {*sys.modules}) or 0)'
+    script = 'import sys, asl_signs.runtime.speller; sys.exit(" ".join({"torch", "fastai", "pandas", "matplotlib"} & {*sys.modules}) or 0)'
     subprocess.run([sys.executable, '-c', script], check=True)

@@ -7,9 +7,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from asl_signs.sample import draw_sample, get_sample
+from asl_signs.datasets.sample import draw_sample, get_sample
 from waiting import LONG
-from asl_signs.store import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, turn, whole, why_not_loaded
+from asl_signs.core.cache import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, lock, atomic_path, why_not_loaded
 
 
 def processes(function, arguments):
@@ -22,7 +22,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path_factory, before, after, error
     file = tmp_path_factory.mktemp('whole')/'file'
     if before is not None: file.write_bytes(before)
     try:
-        with whole(file) as part:
+        with atomic_path(file) as part:
             part.write_bytes(after)
             if error: raise error
     except (ValueError, KeyboardInterrupt, OSError): pass
@@ -32,7 +32,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path_factory, before, after, error
 
 
 def test_a_folder_appears_whole(tmp_path):
-    with pytest.raises(ZeroDivisionError), whole(tmp_path/'folder') as part:
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path/'folder') as part:
         part.mkdir()
         (part/'half').touch()
         1/0
@@ -53,7 +53,7 @@ def test_records_of_processes_at_once_are_all_kept(tmp_path):
 
 def sample_in(cache):
     os.environ['ASL_SIGNS_CACHE'] = cache
-    with patch('asl_signs.sample.draw_sample', small): return str(get_sample())
+    with patch('asl_signs.datasets.sample.draw_sample', small): return str(get_sample())
 
 
 def small(folder):
@@ -77,12 +77,12 @@ def test_fingerprints_tell_files_apart(tmp_path):
 
 
 def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
-    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.store import turn\nwith turn(sys.argv[1], patience=.2): print("mine")'
-    with turn(path):
+    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.core.cache import lock\nwith lock(sys.argv[1], patience=.2): print("mine")'
+    with lock(path):
         other = subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert 'Another process is making weights.pth' in other.stderr.readline() # it waits as long as this block lasts
     assert other.communicate(timeout=LONG) == ('mine\n', '') and other.returncode == 0
-    with turn(path): pass
+    with lock(path): pass
     assert not capfd.readouterr().err
 
 
@@ -104,7 +104,7 @@ def test_a_number_that_cannot_be_said_is_null(tmp_path, monkeypatch):
 
 def failing(error):
     "A block of `whole` in the cache in which this is raised"
-    with whole(cache_dir()/'K.pth') as part:
+    with atomic_path(cache_dir()/'K.pth') as part:
         part.write_bytes(b'half')
         raise error
 
@@ -119,7 +119,7 @@ def test_a_full_cache_is_named_with_the_way_out(number, tmp_path, monkeypatch):
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='writes to /dev/full')
 def test_a_disk_that_fills_up_while_writing(tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
-    with pytest.raises(CacheError, match='No space left on device.*ASL_SIGNS_CACHE'), whole(tmp_path/'K.pth') as part:
+    with pytest.raises(CacheError, match='No space left on device.*ASL_SIGNS_CACHE'), atomic_path(tmp_path/'K.pth') as part:
         part.symlink_to('/dev/full')
         part.write_bytes(bytes(10**6))
 
@@ -133,14 +133,14 @@ def test_what_is_not_about_the_cache_stays_as_it_is(error, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize('inside', ['', 'deeper'])
-@pytest.mark.parametrize('make', [whole, turn])
+@pytest.mark.parametrize('make', [atomic_path, lock])
 def test_a_file_where_the_cache_should_be(make, inside, tmp_path, monkeypatch):
     (tmp_path/'cache').write_text('a file')
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'/inside))
     with pytest.raises(CacheError, match='set ASL_SIGNS_CACHE'), make(cache_dir()/'K.pth'): pass
 
 
-@pytest.mark.parametrize('make', [whole, turn])
+@pytest.mark.parametrize('make', [atomic_path, lock])
 @pytest.mark.parametrize('variable', ['ASL_SIGNS_CACHE', 'ASL_SIGNS_OUT'])
 def test_a_place_that_the_system_refuses(make, variable, tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
@@ -166,7 +166,9 @@ def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
 
 def test_only_a_missing_module_is_called_missing():
     assert why_not_loaded(ModuleNotFoundError("No module named 'onnx'", name='onnx'), 'onnx', 'asl_signs[export]') == "onnx is missing: pip install 'asl_signs[export]'"
-    for error in (ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
+    needs = why_not_loaded(ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), 'onnx', 'asl_signs[export]')
+    assert needs == 'ml_dtypes is missing, and onnx needs it: pip install --upgrade onnx'
+    for error in (ModuleNotFoundError("No module named 'onnx.half'", name='onnx.half'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
         said = why_not_loaded(error, 'onnx', 'asl_signs[export]')
         assert 'onnx is installed, but cannot be loaded' in said and type(error).__name__ in said and str(error) in said and 'missing' not in said
 

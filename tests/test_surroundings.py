@@ -3,11 +3,11 @@ import os, pickle, re, shutil, subprocess, sys, threading, warnings
 from importlib.util import find_spec
 from pathlib import Path
 import pytest
-from asl_signs import hands
-from asl_signs.drawing import portrait
-from asl_signs.hands import HandFinder, HandsError, quiet
-from asl_signs.signreader import SignReader
-from asl_signs.store import QUIET
+from asl_signs.runtime import landmarks as hands
+from asl_signs.datasets.drawing import portrait
+from asl_signs.runtime.landmarks import HandFinder, HandsError, quiet
+from asl_signs.runtime.reader import SignReader
+from asl_signs.core.cache import QUIET
 
 TESTS = Path(__file__).resolve().parent
 PLACES = [Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere'), TESTS.parent.parent/'shared'/'data'/'hand_landmarker.task']
@@ -42,12 +42,12 @@ ASKED = '''if True:
         return usual(host, *rest, **more)
     socket.getaddrinfo = ask
     from PIL import Image
-    from asl_signs.signreader import SignReader
+    from asl_signs.runtime.reader import SignReader
 '''
 READS = ASKED + '''
     print(SignReader(hands=False).read(Image.new('RGB', (99, 99))).best, asked)'''
 IMPORTS = ASKED + '''
-    import sys, asl_signs.data, asl_signs.backbones, asl_signs.export, asl_signs.multi
+    import sys, asl_signs.data, asl_signs.train.backbones, asl_signs.models.export, asl_signs.multi
     from asl_signs.app import load_gradio
     load_gradio()
     SignReader(hands=False).read(Image.new('RGB', (99, 99)))
@@ -69,7 +69,7 @@ def test_nor_does_any_library_that_is_imported(tmp_path):
 
 LOOKS = '''if True:
     import numpy as np
-    from asl_signs.hands import HandFinder
+    from asl_signs.runtime.landmarks import HandFinder
     for _ in range(2):
         with HandFinder() as finder: finder.find(np.zeros((90, 60, 3), np.uint8))
     HandFinder().find(np.zeros((90, 60, 3), np.uint8)) # closed by the end of the process
@@ -100,7 +100,7 @@ def test_only_the_thread_that_asks_for_it_is_offline():
     script = '''if True:
         import socket
         from concurrent.futures import ThreadPoolExecutor
-        from asl_signs.hands import offline
+        from asl_signs.runtime.landmarks import offline
         def reachable(kind):
             try: socket.socket(kind).close()
             except PermissionError: return False
@@ -150,7 +150,7 @@ def test_threads_take_turns_and_the_terminal_comes_back(capfd):
 @pytest.mark.parametrize('how', ['2>&-', '2>/dev/full', '2>/dev/null'])
 @pytest.mark.skipif(os.name != 'posix', reason='closes streams as a shell does')
 def test_without_a_terminal_it_works_all_the_same(how):
-    script = 'from asl_signs.hands import quiet\nimport os\nfile = open(os.devnull, "wb")\nwith quiet(): print("done")'
+    script = 'from asl_signs.runtime.landmarks import quiet\nimport os\nfile = open(os.devnull, "wb")\nwith quiet(): print("done")'
     assert python(['sh', '-c', f'{sys.executable} -c \'{script}\' {how}']).stdout == 'done\n'
 
 
@@ -187,7 +187,7 @@ def test_a_broken_mediapipe_gives_its_reason_and_whole_pictures_are_read(what, b
 def test_a_mediapipe_that_breaks_while_it_looks(monkeypatch):
     def look(self, picture): raise RuntimeError('the graph has errors')
     monkeypatch.setattr(HandFinder, 'look', look)
-    monkeypatch.setattr('asl_signs.signreader.reason_against_hands', lambda: '')
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
     with pytest.warns(UserWarning, match='RuntimeError: the graph has errors'): assert SignReader().read(portrait('K')).best
 
 
@@ -199,7 +199,7 @@ def test_a_module_of_no_known_origin_is_no_reason_to_stop(monkeypatch):
 
 @pytest.mark.parametrize('content, words', [("raise ImportError('DLL load failed')", 'onnxruntime is installed, but cannot be loaded .*DLL load failed'), (None, 'onnxruntime is missing: pip install')])
 def test_onnx_runtime_that_cannot_be_loaded(content, words, broken, monkeypatch):
-    from asl_signs.bundle import BundleError
+    from asl_signs.runtime.bundle import BundleError
     if content: broken('onnxruntime', content)
     else: monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(BundleError, match=words): SignReader(hands=False).read(portrait('K'))
@@ -217,9 +217,9 @@ READ = '''if True:
     import filelock, platformdirs, pwd
     from pathlib import Path
     from PIL import Image
-    from asl_signs.hands import HandFinder, hand_model
-    from asl_signs.signreader import SignReader
-    from asl_signs.store import cache_dir, turn, whole
+    from asl_signs.runtime.landmarks import HandFinder, hand_model
+    from asl_signs.runtime.reader import SignReader
+    from asl_signs.core.cache import cache_dir, lock, atomic_path
     Image.init()
     picture = Image.linear_gradient('L')
     alone = SignReader(hands=False).read(picture).top # here, as whoever has no rights cannot even load Python's modules
@@ -313,8 +313,8 @@ def test_with_a_good_model_no_cache_is_asked_for(tmp_path, monkeypatch):
 FORK = '''if True:
     import os, sys, multiprocessing, threading
     sys.path.insert(0, {tests!r})
-    from asl_signs.drawing import portrait
-    from asl_signs.signreader import SignReader
+    from asl_signs.datasets.drawing import portrait
+    from asl_signs.runtime.reader import SignReader
     import test_surroundings as here
     def child(reader, many): return [one.best for one in reader.read_many([portrait(sign) for sign in 'KLV'], progress=False)] if many else [reader.read(portrait(sign)).best for sign in 'KLV']
     if __name__ == '__main__':
@@ -386,7 +386,7 @@ def test_a_finder_is_loaded_anew_in_a_forked_process(monkeypatch):
 @forks
 def test_locks_that_were_held_are_free_in_a_forked_process(monkeypatch):
     stand_in(monkeypatch)
-    from asl_signs.signreader import Finders
+    from asl_signs.runtime.reader import Finders
     finder, reader, finders = HandFinder(), SignReader(hands=False), Finders(1, 1)
     borrowed = finders._free.get()
     def use():
@@ -415,15 +415,15 @@ def test_a_reader_is_sent_to_a_new_process():
 
 @pytest.mark.skipif(not find_spec('onnxscript'), reason='needs onnx and onnxscript')
 @pytest.mark.parametrize('name', ['onnx', 'onnxscript'])
-@pytest.mark.parametrize('content, words', [("raise AttributeError('half updated')", 'is installed, but cannot be loaded .AttributeError: half updated'), (None, "is missing: pip install 'asl_signs.export.'")])
+@pytest.mark.parametrize('content, words', [("raise AttributeError('half updated')", 'is installed, but cannot be loaded .AttributeError: half updated'), (None, "is missing: pip install 'asl_signs.models.export.'")])
 def test_an_exporter_that_cannot_be_loaded(name, content, words, broken, monkeypatch):
-    from asl_signs.export import ExportError, graph_of
+    from asl_signs.models.export import ExportError, graph_of
     if content: broken(name, content)
     else: monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ExportError, match=f'{name} {words}'): graph_of(None, None, None, '', [])
 
 
 def test_networks_cannot_be_read_out_with_a_broken_mediapipe(broken):
-    from asl_signs.landmarker import network_in
+    from asl_signs.models.landmarker import network_in
     broken('mediapipe', "raise TypeError('unhashable')")
     with pytest.raises(HandsError, match='MediaPipe is installed, but cannot be loaded .TypeError'): network_in('any')

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import fastai.distributed
 from asl_signs import multi
-from asl_signs.settings import get_settings
+from asl_signs.core.settings import get_settings
 
 
 def broadcast(self, numbers, rank):

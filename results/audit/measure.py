@@ -5,8 +5,8 @@ FOLDER holds a folder for each archive. The one named test-dev has pictures of t
 import json, sys, time, tracemalloc
 from datetime import date
 from pathlib import Path
-from asl_signs.audit import check_data, inspect_all
-from asl_signs.files import all_pictures
+from asl_signs.datasets.audit import check_data, inspect_all
+from asl_signs.datasets.archives import all_pictures
 
 
 def about(folder):

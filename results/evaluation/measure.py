@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from asl_signs.data import get_data
 from asl_signs.evaluation import evaluate
-from asl_signs.heatmaps import heat_at_edge, heat_maps
+from asl_signs.metrics.heatmaps import heat_at_edge, heat_maps
 from asl_signs.lessons import facts
 from asl_signs.robust import cross_validate
-from asl_signs.settings import get_settings
-from asl_signs.store import as_json
+from asl_signs.core.settings import get_settings
+from asl_signs.core.cache import as_json
 from asl_signs.training import get_learner
 
 HERE = Path(__file__).resolve().parent

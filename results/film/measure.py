@@ -1,4 +1,4 @@
-"""The numbers on the real film that nbs/parts/film.ipynb shows
+"""The numbers on the real film that nbs/datasets/05_film.ipynb shows
 
 python results/film/measure.py likeness 100px-24cls            (a folder with grassknoted/asl-alphabet, or its archive)
 python results/film/measure.py splits 96px-28cls:test-dev      (folders with both archives)
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
-from asl_signs.film import TAKES, film_splitter, films, likeness, likeness_matrix, nearest_likeness, take_splitter
+from asl_signs.datasets.film import TAKES, film_splitter, films, likeness, likeness_matrix, nearest_likeness, take_splitter
 
 DISTANCES, GAPS = (5, 10, 20, 50, 100, 150, 200, 400, 800), (0, 50, 100, 150, 200, 300)
 SPLITS = {

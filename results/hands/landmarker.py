@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 import numpy as np
 import torch
-from asl_signs.drawing import portrait
-from asl_signs.hands import hand_model
-from asl_signs.landmarker import landmark_net
+from asl_signs.datasets.drawing import portrait
+from asl_signs.runtime.landmarks import hand_model
+from asl_signs.models.landmarker import landmark_net
 
 FILE, SIGNS = Path(__file__).with_name('landmarker.json'), 'AKVY'
 

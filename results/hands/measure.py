@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 from asl_signs.data import get_data
-from asl_signs.hands import HandFinder, View, find_hands, palm_side, prepare
-from asl_signs.signs import sign_of
+from asl_signs.runtime.landmarks import HandFinder, View, find_hands, palm_side, prepare
+from asl_signs.core.signs import sign_of
 
 SHOWN = { # description -> view, longer side in pixels, both thresholds
     'as it is': (View(0, 0, 1), 256, .5),

@@ -5,10 +5,10 @@ Nothing here looks at the second test set. The numbers go to precision.json besi
 import json, sys, tempfile, time
 from pathlib import Path
 import numpy as np
-from asl_signs.export import export_reader
+from asl_signs.models.export import export_reader
 from asl_signs.inference import SignReader
-from asl_signs.reader import film_frames, harder_frames, load_reader, take_apart
-from asl_signs.signs import sign_of
+from asl_signs.models.recipe import film_frames, harder_frames, load_reader, take_apart
+from asl_signs.core.signs import sign_of
 
 FILE, KEPT = Path(__file__).with_name('precision.json'), Path(__file__).parent.parent/'reader'/'kept'
 

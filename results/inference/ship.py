@@ -3,10 +3,10 @@
 Made from results/reader/kept, with the figures of results/reader/ablation.json on its card. FILM is a folder with (part of) the film, to compare both readers on."""
 import json, shutil, sys
 from pathlib import Path
-from asl_signs.bundle import shipped_bundle
+from asl_signs.runtime.bundle import shipped_bundle
 from asl_signs.data import get_data
-from asl_signs.export import export_reader
-from asl_signs.reader import load_reader
+from asl_signs.models.export import export_reader
+from asl_signs.models.recipe import load_reader
 
 READER = Path(__file__).parent.parent/'reader'
 WAYS = {'the reader, whole picture': 'without MediaPipe', 'the reader, both': 'with MediaPipe, four views'}

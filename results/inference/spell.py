@@ -10,10 +10,10 @@ from PIL import ImageOps
 from playwright.sync_api import sync_playwright
 from asl_signs.app import launch, stream_reader
 from asl_signs.data import get_data
-from asl_signs.pictures import to_rgb
-from asl_signs.reader import take_apart
-from asl_signs.signs import sign_of
-from asl_signs.speller import levenshtein
+from asl_signs.core.pictures import to_rgb
+from asl_signs.models.recipe import take_apart
+from asl_signs.core.signs import sign_of
+from asl_signs.runtime.speller import levenshtein
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]/'tests'))
 from camera import CHROMIUM, camera_arguments, write_y4m

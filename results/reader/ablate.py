@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import Callback, aug_transforms
-from asl_signs.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
+from asl_signs.train.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
-from asl_signs.geometry import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
-from asl_signs.hands import HandFinder, Hands, find_hands, rows_of
-from asl_signs.landmarker import LANDMARKER
-from asl_signs.looks import look, read_pictures, whole_square
-from asl_signs.opinions import judged, read_hands
-from asl_signs.pictures import to_rgb
-from asl_signs.reader import are_coarse, film_frames, harder_frames, load_reader, take_apart
-from asl_signs.reshape import RandomHandWarp
-from asl_signs.scores import score
-from asl_signs.sight import sight_loss, sight_tfms, train_sight
-from asl_signs.signs import SIGNS, sign_of
-from asl_signs.store import as_json
+from asl_signs.models.joints import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
+from asl_signs.runtime.landmarks import HandFinder, Hands, find_hands, rows_of
+from asl_signs.models.landmarker import LANDMARKER
+from asl_signs.runtime.crops import look, read_pictures, whole_square
+from asl_signs.runtime.fusion import judged, read_hands
+from asl_signs.core.pictures import to_rgb
+from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
+from asl_signs.train.joint_augment import RandomHandWarp
+from asl_signs.metrics.report import score
+from asl_signs.models.pixels import sight_loss, sight_tfms, train_sight
+from asl_signs.core.signs import SIGNS, sign_of
+from asl_signs.core.cache import as_json
 
 FILE = Path(__file__).with_name('ablation.json')
 ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 200, 750

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import TensorImage, set_seed
-from asl_signs.augment import get_kornia, hard_tfms
-from asl_signs.hands import find_hands
-from asl_signs.looks import look, whole_square
-from asl_signs.pictures import to_rgb
-from asl_signs.reader import are_coarse, film_frames, harder_frames, take_apart
-from asl_signs.scores import score
-from asl_signs.sight import train_sight
-from asl_signs.signs import sign_of
-from asl_signs.store import as_json
+from asl_signs.train.augment import get_kornia, hard_tfms
+from asl_signs.runtime.landmarks import find_hands
+from asl_signs.runtime.crops import look, whole_square
+from asl_signs.core.pictures import to_rgb
+from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, take_apart
+from asl_signs.metrics.report import score
+from asl_signs.models.pixels import train_sight
+from asl_signs.core.signs import sign_of
+from asl_signs.core.cache import as_json
 
 FILE = Path(__file__).with_name('augmentation.json')
 

@@ -1,16 +1,16 @@
 """What looking again is worth, and how often it is needed: `python results/reader/looks.py FILM ...`
 
 FILM are the folders that the reader was trained on. Whole pictures are read, by the network for pixels alone: held-out film as it is, made harder, and with the hand smaller than it was,
-in the middle and aside. Nothing here looks at the second test set. The numbers go to looks.json beside this file; `NEAR`, `ENOUGH` and `LOOKS` of asl_signs.looks were chosen on them."""
+in the middle and aside. Nothing here looks at the second test set. The numbers go to looks.json beside this file; `NEAR`, `ENOUGH` and `LOOKS` of asl_signs.runtime.crops were chosen on them."""
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from asl_signs.bundle import load_bundle, read_bundle, shipped_bundle
-from asl_signs.distortions import elsewhere, moved
-from asl_signs.looks import look, look_until_sure, parts_of, squares_after, whole_square
-from asl_signs.pictures import to_rgb
-from asl_signs.reader import film_frames, harder_frames, take_apart
-from asl_signs.signs import SIGNS, sign_of
+from asl_signs.runtime.bundle import load_bundle, read_bundle, shipped_bundle
+from asl_signs.metrics.distortions import elsewhere, moved
+from asl_signs.runtime.crops import look, look_until_sure, parts_of, squares_after, whole_square
+from asl_signs.core.pictures import to_rgb
+from asl_signs.models.recipe import film_frames, harder_frames, take_apart
+from asl_signs.core.signs import SIGNS, sign_of
 
 FILE = Path(__file__).with_name('looks.json')
 SIZES, ASIDE = (1, .7, .5, .35, .25), (0, .2, -.2)
