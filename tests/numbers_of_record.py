@@ -264,7 +264,6 @@ KNOWN = {
     'a border of 15 % is taken off each side': SETTING,
     'what is left in the middle is 0.7 by 0.7 of the picture, and the edge has 51 %. So less than 0.51 means': [1 - 2*.15, 1 - 2*.15, 100*(1 - .7*.7), 1 - .7*.7]},
 'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
-'lessons': {'539 divided by 870 is 0.6195': [539, 870, 539/870]},
 'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
@@ -281,7 +280,6 @@ KNOWN = {
 'joint_augment': {
     'with it, 96.3 % of the hands instead of 97.0': [tried('hands bent into others in the picture', '96.3'), tried('late layers learning at 1e-4', '97.0')],
     '(86.2 instead of 85.3 %)': [tried('hands bent into others in the picture', '86.2'), tried('late layers learning at 1e-4', '85.3')]},
-'results': {'539 divided by 870 is 0.6195': [539, 870, 539/870], '30.04 is rounded to one digit': EXAMPLE, 'It read 40, 60 and 50 % of the film': EXAMPLE},
 'sample': {
     'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
