@@ -1,5 +1,5 @@
 "The project itself: notebooks, modules, README and versions are in step, and what is committed is small and clean"
-import configparser, filecmp, importlib, inspect, json, re, shutil, subprocess, sys
+import configparser, filecmp, importlib, inspect, json, re, shutil, subprocess, sys, tomllib
 from pathlib import Path
 import nbformat
 import pytest
@@ -15,6 +15,7 @@ NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
 NOTEBOOKS = [NBS/'index.ipynb', *lessons_in(NBS), *parts_in(NBS)]
 MODULES = sorted('.'.join(file.relative_to(ROOT/'asl_signs').with_suffix('').parts)
                  for file in (ROOT/'asl_signs').rglob('[a-z]*.py'))
+LINTED = 'asl_signs', 'tools', 'tests', 'bench', 'setup.py'
 TOOLS = sorted(file.stem for file in (ROOT/'tools').glob('*.py'))
 notebooks = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -189,6 +190,23 @@ def test_what_is_imported_to_read_pictures_is_light():
 
 
 def test_the_top_level_stays_short(): assert len([name for name in MODULES if '.' not in name]) <= 10
+
+
+def test_code_is_linted():
+    done = subprocess.run([BIN/'ruff', 'check', '--no-cache', '--output-format', 'concise', *LINTED], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('line', ['f = lambda x: x', 'import os', f"a = '{'a'*120}'", 'print(nowhere)'])
+def test_the_linter_looks(line):
+    command = [BIN/'ruff', 'check', '--no-cache', '--stdin-filename', 'tools/new.py', '-']
+    assert subprocess.run(command, cwd=ROOT, input=f'{line}\n', capture_output=True, text=True).returncode == 1
+
+
+def test_long_lines_are_excused_file_by_file():
+    excused = tomllib.loads((ROOT/'pyproject.toml').read_text())['tool']['ruff']['lint']['per-file-ignores']
+    assert not [pattern for pattern, rules in excused.items() if '*' in pattern or not pattern.endswith('.py')]
 
 
 def test_documentation_can_be_made():
