@@ -264,7 +264,6 @@ KNOWN = {
     'a border of 15 % is taken off each side': SETTING,
     'what is left in the middle is 0.7 by 0.7 of the picture, and the edge has 51 %. So less than 0.51 means': [1 - 2*.15, 1 - 2*.15, 100*(1 - .7*.7), 1 - .7*.7]},
 'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
-'lessons': {'539 divided by 870 is 0.6195': [539, 870, 539/870]},
 'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
@@ -278,7 +277,6 @@ KNOWN = {
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
 'plots': {'its accuracy above 50 %': EXAMPLE},
 'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
-'results': {'539 divided by 870 is 0.6195': [539, 870, 539/870], '30.04 is rounded to one digit': EXAMPLE, 'It read 40, 60 and 50 % of the film': EXAMPLE},
 'sample': {
     'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],

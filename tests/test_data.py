@@ -1,7 +1,6 @@
 "Exactly the film is trained on, whatever lies beside it; and pictures of one's own"
 import os, shutil
 from io import BytesIO
-from pathlib import Path
 import numpy as np
 import pytest
 from fastai.vision.all import Learner, PILImage, load_learner

@@ -1,10 +1,10 @@
-"""Where kornia serves and where it does not: `python results/reader/augmentation.py [FILM SEED ...]`
+"""Where kornia serves and where it does not: `python bench/measure/augmentation.py [--film FILM --seeds 0 1]`
 
-Writes into augmentation.json beside this file how many milliseconds kornia's transforms take for 64 pictures of 96
-pixels on one thread, and ours that do the same: the least of all runs, since a busy machine adds to both. With FILM, a folder with (part of) grassknoted/asl-alphabet, and seeds
-it trains on 60 frames of each sign for 200 batches instead, and prints how much of the held-out film is read."""
-import json, sys, time
-from pathlib import Path
+Writes into results/reader/augmentation.json how many milliseconds kornia's transforms take for 64 pictures of 96 pixels
+on one thread, and ours that do the same: the least of all runs, since a busy machine adds to both. With a folder of (part
+of) grassknoted/asl-alphabet it trains on 60 frames of each sign for 200 batches instead, once for each seed, and prints
+how much of the held-out film is read."""
+import json, time
 import numpy as np
 import torch
 from fastai.vision.all import TensorImage, set_seed
@@ -17,8 +17,9 @@ from asl_signs.metrics.report import score
 from asl_signs.models.pixels import train_sight
 from asl_signs.core.signs import sign_of
 from asl_signs.core.cache import as_json
+from measuring import RESULTS, parser
 
-FILE = Path(__file__).with_name('augmentation.json')
+FILE = RESULTS/'reader'/'augmentation.json'
 
 
 def milliseconds(tfm, pictures):
@@ -45,6 +46,7 @@ def pairs():
 
 
 def measure():
+    "The milliseconds, kept"
     torch.set_num_threads(1)
     set_seed(0)
     x = torch.nn.functional.interpolate(torch.rand(64, 3, 24, 24), (96, 96), mode='bicubic').clamp(0, 1)
@@ -56,6 +58,7 @@ def measure():
 
 
 def train(film, seed):
+    "A short training, and what it reads"
     torch.set_num_threads(1)
     frames = film_frames([film], 60)
     train, held_out = take_apart(frames)
@@ -66,7 +69,13 @@ def train(film, seed):
         print(f'seed {seed}, {name}: {accuracy:.1%} of {len(files)}', flush=True)
 
 
-if __name__ == '__main__':
-    if sys.argv[1:]:
-        for seed in sys.argv[2:]: train(sys.argv[1], int(seed))
-    else: measure()
+def main(argv=None):
+    options = parser(__doc__)
+    options.add_argument('--film', help='a folder with the film, or with its archive')
+    options.add_argument('--seeds', nargs='+', type=int, default=[0], help='one training for each (default: 0)')
+    args = options.parse_args(argv)
+    if not args.film: return measure()
+    for seed in args.seeds: train(args.film, seed)
+
+
+if __name__ == '__main__': main()
