@@ -1,9 +1,9 @@
 """Where kornia serves and where it does not: `python bench/measure/augmentation.py [--film FILM --seeds 0 1]`
 
 Writes into results/reader/augmentation.json how many milliseconds kornia's transforms take for 64 pictures of 96 pixels
-on one thread, and ours that do the same: the least of all runs, since a busy machine adds to both. With a folder of (part
-of) grassknoted/asl-alphabet it trains on 60 frames of each sign for 200 batches instead, once for each seed, and prints
-how much of the held-out film is read."""
+on one thread, and ours that do the same: the least of all runs, since a busy machine adds to both. With a folder of
+(part of) grassknoted/asl-alphabet it trains on 60 frames of each sign for 200 batches instead, once for each seed, and
+prints how much of the held-out film is read."""
 import json, time
 import numpy as np
 import torch
