@@ -104,12 +104,14 @@ def _reach(base,     # (3,) where the chain is fixed
           ) -> np.ndarray: # (bones + 1, 3); its end is as near to the goal as it can be
     "A chain of bones from `base` to `goal`, by FABRIK"
     start = _unit(np.subtract(goal, base) + outwards)
-    joints = np.cumsum([base, *(start*l for l in lengths)], axis=0)
+    joints = np.cumsum([base, *(start*bone for bone in lengths)], axis=0)
     for _ in range(rounds):
         joints[-1] = goal
-        for i, l in reversed([*enumerate(lengths)]): joints[i] = joints[i+1] + l*_unit(joints[i]-joints[i+1])
+        for i, bone in reversed([*enumerate(lengths)]):
+            joints[i] = joints[i+1] + bone*_unit(joints[i] - joints[i+1])
         joints[0] = base
-        for i, l in enumerate(lengths): joints[i+1] = joints[i] + l*_unit(joints[i+1]-joints[i])
+        for i, bone in enumerate(lengths):
+            joints[i+1] = joints[i] + bone*_unit(joints[i+1] - joints[i])
     return joints
 
 # %% ../../nbs/datasets/00_drawing.ipynb #bb50d4d8

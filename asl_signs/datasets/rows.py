@@ -114,7 +114,7 @@ def get_rows(path:Path,       # where the file is, or is to appear
              dtype,           # of a row
              block:int=BLOCK, # pictures that are made and written together
              run=_in_threads  # a generator like `map`, given a function and tasks; both can be pickled if `row_of` can
-            ) -> Path:        # `path`; PictureError names a picture that cannot be read, DataError or CacheError a full disk
+            ) -> Path:        # `path`; PictureError, or DataError or CacheError if the disk is full
     "Rows of pictures: found in the cache, or else made now, or what an interrupted run has left to do"
     def make(left, part):
         "Write the blocks that begin at these rows"
