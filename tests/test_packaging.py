@@ -65,6 +65,7 @@ def test_requirements_come_from_settings(built):
         about = wheel.read(next(name for name in wheel.namelist() if name.endswith('/METADATA'))).decode()
     assert 'Requires-Dist: fastai>=2.8.8' in about and 'Requires-Python: >=3.11' in about
     assert 'Requires-Dist: mediapipe>=1.2; extra == "hands"' in about
+    assert 'Requires-Dist: kornia>=0.8; extra == "train"' in about
     assert 'Requires-Dist: nbdev<4,>=3.3; extra == "dev"' in about and 'License-Expression: Apache-2.0' in about
 
 

@@ -13,7 +13,7 @@ from functools import cache, partial
 import numpy as np
 import torch
 from fastai.vision.all import Callback, aug_transforms
-from asl_signs.train.augment import AroundHand, Blur, Coarsen, Erase, Jpeg, Noise, Relight, ReplaceBackground, draw_backgrounds, hard_tfms
+from asl_signs.train.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
 from asl_signs.models.joints import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
@@ -23,7 +23,7 @@ from asl_signs.runtime.crops import look, read_pictures, whole_square
 from asl_signs.runtime.fusion import judged, read_hands
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
-from asl_signs.train.joint_augment import OtherHand
+from asl_signs.train.joint_augment import RandomHandWarp
 from asl_signs.metrics.report import score
 from asl_signs.models.pixels import sight_loss, sight_tfms, train_sight
 from asl_signs.core.signs import SIGNS, sign_of
@@ -59,19 +59,19 @@ def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), si
 
 # What varies in training, one idea after the other
 
-PLAIN, LENS = [ReplaceBackground()], [Blur(), Coarsen(), Noise(), Jpeg(), Erase()]
+PLAIN = [ReplaceBackground()]
 
 def nothing(): return PLAIN
 def usual(): return PLAIN + aug_transforms(size=SIZE)
 def usual_without_mirror(): return PLAIN + aug_transforms(size=SIZE, do_flip=False)
-def placed(): return [AroundHand(SIZE), *PLAIN]
-def lit(): return [AroundHand(SIZE), *PLAIN, Relight(), *LENS]
+def placed(): return [RandomHandCrop(SIZE), *PLAIN]
+def lit(): return [tfm for tfm in hard_tfms(SIZE) if not isinstance(tfm, SkinTone)]
 def everything(): return hard_tfms(SIZE, draw_backgrounds(3000, SIZE))
 def other_hands(): return sight_tfms(ARCH)
 
 def same_hand():
     "What MediaPipe's backbone is trained on, without hands that were bent into others"
-    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, OtherHand)]
+    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, RandomHandWarp)]
 
 def bent_hands(): return sight_tfms(LANDMARKER)
 
