@@ -185,8 +185,8 @@ def test_a_broken_mediapipe_gives_its_reason_and_whole_pictures_are_read(what, b
 
 
 def test_a_mediapipe_that_breaks_while_it_looks(monkeypatch):
-    def look(self, picture): raise RuntimeError('the graph has errors')
-    monkeypatch.setattr(HandFinder, 'look', look)
+    def detect(self, pixels): raise RuntimeError('the graph has errors')
+    monkeypatch.setattr(HandFinder, 'detect', detect)
     monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
     with pytest.warns(UserWarning, match='RuntimeError: the graph has errors'): assert SignReader().read(portrait('K')).best
 

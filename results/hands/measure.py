@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 from asl_signs.data import get_data
 from asl_signs.runtime.landmarks import HandFinder, View, find_hands, palm_side, prepare
+from asl_signs.core.pictures import to_rgb
 from asl_signs.core.signs import sign_of
 
 SHOWN = { # description -> view, longer side in pixels, both thresholds
@@ -35,7 +36,7 @@ def measure_detection(files):
 
 FINDERS = {threshold: HandFinder(confidence=threshold) for threshold in (.5, .05)}
 
-def seen(file, view, side, threshold): return FINDERS[threshold].detect(np.asarray(prepare(file, view, side))) is not None
+def seen(file, view, side, threshold): return FINDERS[threshold].detect(np.asarray(prepare(to_rgb(file), view, side))) is not None
 
 
 def measure_film(hands):

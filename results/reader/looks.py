@@ -1,7 +1,7 @@
 """What looking again is worth, and how often it is needed: `python results/reader/looks.py FILM ...`
 
 FILM are the folders that the reader was trained on. Whole pictures are read, by the network for pixels alone: held-out film as it is, made harder, and with the hand smaller than it was,
-in the middle and aside. Nothing here looks at the second test set. The numbers go to looks.json beside this file; `NEAR`, `ENOUGH` and `LOOKS` of asl_signs.runtime.crops were chosen on them."""
+in the middle and aside. Nothing here looks at the second test set. The numbers go to looks.json beside this file; `near`, `enough` and `max_crops` of `ReadingConfig` were chosen on them."""
 import json, sys, time
 from pathlib import Path
 import numpy as np
