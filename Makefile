@@ -36,20 +36,21 @@ help:
 run: export ASL_SIGNS_FAST := $(or $(FAST),$(ASL_SIGNS_FAST),$(if $(filter sample,$(DATA)),1))
 run: .venv/installed
 	@echo "Running the lessons on: $(DATA)"
-	@$(BIN)/python -m asl_signs.lessons run --data "$(DATA)" --report "$(REPORT)"
+	@$(BIN)/python tools/lessons.py run --data "$(DATA)" --report "$(REPORT)"
 
 test: .venv/installed
 	@$(BIN)/python tests/everything.py
 
 lab: .venv/installed
-	@ASL_SIGNS_DATA="$$($(BIN)/python -c 'import sys; from asl_signs.lessons import absolute; print(absolute(sys.argv[1]))' "$(DATA)")" $(BIN)/jupyter lab --notebook-dir nbs
+	@ASL_SIGNS_DATA="$$(PYTHONPATH=tools $(BIN)/python -c 'import sys; from lessons import absolute; print(absolute(sys.argv[1]))' "$(DATA)")" \
+		$(BIN)/jupyter lab --notebook-dir nbs
 
 bench: .venv/installed
 	@$(BIN)/python bench/bench.py $(if $(QUICK),--quick)
 
 # MediaPipe is an extra; its model is fetched once, unless ASL_SIGNS_HAND_MODEL says where it is.
 reader: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands,export]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands,export,train]'
 	@$(BIN)/python -m asl_signs.models.recipe $(FILM) --out $(or $(OUT),reader)
 	@$(BIN)/python -m asl_signs.models.export $(or $(OUT),reader) $(or $(OUT),reader)/bundle $(firstword $(FILM))
 
@@ -65,11 +66,11 @@ install: .venv/installed
 
 # The order matters: modules come from the notebooks, outputs from the modules, the README from the outputs.
 prepare: .venv/installed
-	$(BIN)/python -m asl_signs.lessons stamp
+	$(BIN)/python tools/lessons.py stamp
 	$(BIN)/nbdev-export
-	$(BIN)/python -m asl_signs.lessons refresh
+	$(BIN)/python tools/lessons.py refresh
 	$(BIN)/nbdev-clean
-	$(BIN)/python -m asl_signs.lessons readme
+	$(BIN)/python tools/lessons.py readme
 
 clean:
 	rm -rf .venv $(REPORT)

@@ -6,7 +6,9 @@ from setuptools import setup
 config = ConfigParser()
 config.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 settings = config['DEFAULT']
-extras = {key.removesuffix('_requirements'): value.split() for key, value in settings.items() if key.endswith('_requirements')}
+extras = {key.removesuffix('_requirements'): value.split()
+          for key, value in settings.items() if key.endswith('_requirements')}
 
 setup(version=settings['version'], author=settings['author'], author_email=settings['author_email'],
-      python_requires=f">={settings['min_python']}", install_requires=settings['requirements'].split(), extras_require=extras)
+      python_requires=f">={settings['min_python']}", install_requires=settings['requirements'].split(),
+      extras_require=extras)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
-from fastai.vision.all import Callback, ChannelsLast, Learner, accuracy, noop, set_seed
+from fastai.vision.all import Callback, ChannelsLast, Learner, noop, set_seed
 from tqdm import tqdm
 from asl_signs.train.loaders import CachedDL
 from asl_signs.datasets.rows import get_pixels

@@ -11,7 +11,8 @@ def shown(command, env):
     "Run a command, pass on what it prints, and return its exit status and its output"
     print(f'\n=== {" ".join(map(str, command[1:] if command[0] == sys.executable else command))}', flush=True)
     lines = []
-    with subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    piped = dict(text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with subprocess.Popen(command, cwd=ROOT, env=env, **piped) as process:
         for line in process.stdout:
             print(line, end='', flush=True)
             lines.append(line)
@@ -21,7 +22,8 @@ def shown(command, env):
 def is_skipped(path):
     "Does a notebook say that it is not to be run? nbdev reads that from its first cells, and counts it as passed"
     cells = json.loads(Path(path).read_text(encoding='utf-8'))['cells']
-    return any(re.search(r'^[-\s]*skip_exec:\s*(true|yes|1)', ''.join(cell['source']), re.IGNORECASE | re.MULTILINE) for cell in cells[:2])
+    skip = re.compile(r'^[-\s]*skip_exec:\s*(true|yes|1)', re.IGNORECASE | re.MULTILINE)
+    return any(skip.search(''.join(cell['source'])) for cell in cells[:2])
 
 
 def notebooks(env):
@@ -38,7 +40,8 @@ def notebooks(env):
 
 def tests(env, report):
     "How many tests passed, failed and were skipped"
-    status, _ = shown([sys.executable, '-m', 'pytest', '-q', '-rs', '-n', '2', '--dist', 'loadfile', '--durations=8', f'--junitxml={report}', 'tests'], env)
+    how = ['-q', '-rs', '-n', '2', '--dist', 'loadfile', '--durations=8', f'--junitxml={report}']
+    status, _ = shown([sys.executable, '-m', 'pytest', *how, 'tests'], env)
     if not report.exists(): return 0, 1, 0
     suite = ET.parse(report).getroot().find('testsuite')
     count, failures, errors, skipped = (int(suite.get(name)) for name in ('tests', 'failures', 'errors', 'skipped'))

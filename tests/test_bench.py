@@ -3,8 +3,8 @@ import json, subprocess, sys
 from pathlib import Path
 from unittest.mock import patch
 import pytest
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'bench'))
 import bench
+from fastai.vision.all import accuracy
 from asl_signs.data import get_data
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.settings import get_settings
@@ -17,6 +17,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch): monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
+
+
+def small(dls, settings): return bench.Learner(dls, bench.small_network(), metrics=accuracy)
 
 
 def test_a_comparison_is_made_of_pairs():
@@ -41,9 +44,9 @@ def test_training_counts_the_pictures_of_full_batches(data):
 
 
 def test_switches_are_compared_with_none_of_them(data):
-    network = lambda dls, settings: bench.Learner(dls, bench.small_network(), metrics=bench.accuracy)
-    with patch.object(bench, 'new_learner', network): found = bench.switches(data.train, get_settings(data, bs=16), 2)
-    assert [*found['ways']] == ['as written', 'channels_last', 'bfloat16', 'both'] and found['ways']['as written']['ratio'] == 1
+    with patch.object(bench, 'new_learner', small): found = bench.switches(data.train, get_settings(data, bs=16), 2)
+    assert [*found['ways']] == ['as written', 'channels_last', 'bfloat16', 'both']
+    assert found['ways']['as written']['ratio'] == 1
     assert all(way['speed'] > 0 and way['lowest'] <= way['ratio'] <= way['highest'] for way in found['ways'].values())
 
 
@@ -57,7 +60,9 @@ def test_what_is_measured_again_replaces_itself_alone(tmp_path):
 
 def test_time_to_accuracy_is_until_the_goal(data):
     plain, same, quick, never = [(10, .2), (20, .5)], [(4, .1), (8, .55)], [(2, .4), (4, .6)], [(2, .4), (4, .45)]
-    with patch.object(bench, 'timed_run', side_effect=[plain, same, quick, plain, same, never, plain, same, quick]): found = bench.time_to_accuracy(data, get_settings(data), 3)
+    runs = [plain, same, quick, plain, same, never, plain, same, quick]
+    with patch.object(bench, 'timed_run', side_effect=runs):
+        found = bench.time_to_accuracy(data, get_settings(data), 3)
     assert [run['fast'] for run in found['runs']] == [4, None, 4]
     assert (found['ratio'], found['lowest'], found['plain'], found['ends_with'], found['reached']) == (5, 0, 20, .6, 2)
     assert (found['same_recipe'], found['same_recipe_reads']) == (8, .55)
@@ -67,9 +72,10 @@ def test_both_ways_learn_from_the_files_on_the_disk(data):
     "Also the first time, with nothing in the cache"
     with bench.every(data, 1) as links:
         assert len(links.train) == 12*29 and all(file.is_symlink() for file in links.train)
-        network = lambda dls, settings: bench.Learner(dls, bench.small_network(), metrics=bench.accuracy)
         for fast in (False, True):
-            with patch.object(bench, 'new_learner', network): rows = bench.timed_run(links, get_settings(data, bs=16, fast=fast), 0, lambda learn, clock: learn.fit(2, cbs=clock))
+            settings = get_settings(data, bs=16, fast=fast)
+            with patch.object(bench, 'new_learner', small):
+                rows = bench.timed_run(links, settings, 0, lambda learn, clock: learn.fit(2, cbs=clock))
             assert len(rows) == 2 and 0 < rows[0][0] < rows[1][0] and all(0 <= accuracy <= 1 for _, accuracy in rows)
 
 

@@ -1,7 +1,6 @@
 "Exactly the film is trained on, whatever lies beside it; and pictures of one's own"
 import os, shutil
 from io import BytesIO
-from pathlib import Path
 import numpy as np
 import pytest
 from fastai.vision.all import Learner, PILImage, load_learner
@@ -9,6 +8,7 @@ from PIL import Image
 from asl_signs.train.loaders import workers_for
 from asl_signs.data import get_data, get_dls, small_network, train_small
 from asl_signs.datasets.archives import DataError
+from asl_signs.evaluation import evaluate
 from asl_signs.datasets.film import film_splitter
 from asl_signs.robust import get_merged_dls, merged_files
 from asl_signs.datasets.sample import draw_sample
@@ -136,3 +136,12 @@ def test_a_killed_worker_says_what_to_do():
     class Killed:
         def fine_tune(self, *args, **kwargs): raise RuntimeError('DataLoader worker (pid 42) is killed by signal: Bus error.')
     with pytest.raises(RuntimeError, match='ASL_SIGNS_WORKERS=0'): train(Killed(), Settings())
+
+
+def test_letters_alone_can_be_evaluated_and_other_signs_are_refused_before_a_report_is_wrong(sample, own):
+    letters = get_data(sample/'asl-alphabet', sets=['train'], signs='ABK')
+    learn = Learner(get_dls(letters, Settings(**SMALL)), small_network(3))
+    report = evaluate(learn, letters.train)
+    assert {*report.read} <= {0, 1, 10} and len(report) == 24
+    other = get_data(own, sets=['train'], signs=['A', 'B', 'hello'])
+    with pytest.raises(ValueError, match='knows A, B, hello.*learn.validate'): evaluate(Learner(get_dls(other, Settings(**SMALL)), small_network(3)), letters.train[:2])

@@ -2,7 +2,6 @@
 import matplotlib
 matplotlib.use('Agg')
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from asl_signs.metrics import distortions

@@ -122,7 +122,7 @@ def test_columns_of_a_classifier_are_put_in_order(data):
     assert evaluate(Classifier(), files).accuracy == 1
     other = Classifier()
     other.classes_ = np.array(['a', 'b', 'c'])
-    with pytest.raises(ValueError, match='should be among the 29'): ask(other, files)
+    with pytest.raises(ValueError, match='a report is about the 29'): ask(other, files)
 
 
 def test_a_pipeline_of_scikit_learn(data):

@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent
 XML = '<testsuites><testsuite name="pytest" tests="9" failures="{}" errors="{}" skipped="3"/></testsuites>'
 
 
-@pytest.mark.parametrize('failures, errors, status, counts', [(0, 0, 0, (6, 0, 3)), (1, 1, 1, (4, 2, 3)), (0, 0, 2, (6, 1, 3))], ids=['passed', 'failed', 'broken off'])
+@pytest.mark.parametrize('failures, errors, status, counts', [
+    (0, 0, 0, (6, 0, 3)), (1, 1, 1, (4, 2, 3)), (0, 0, 2, (6, 1, 3))], ids=['passed', 'failed', 'broken off'])
 def test_what_was_skipped_is_counted_and_has_not_passed(failures, errors, status, counts, tmp_path, monkeypatch):
     monkeypatch.setattr(everything, 'shown', lambda command, env: (status, ''))
     (tmp_path/'tests.xml').write_text(XML.format(failures, errors))
@@ -18,7 +19,8 @@ def test_what_was_skipped_is_counted_and_has_not_passed(failures, errors, status
 
 def test_a_notebook_that_is_not_run_has_not_passed(tmp_path, monkeypatch):
     cell = '{{"cell_type": "{}", "source": ["{}"]}}'
-    for name, kind, source in [('run', 'markdown', '# Tea'), ('raw', 'raw', '---\\nskip_exec: true\\n---'), ('heading', 'markdown', '# Tea\\n- skip_exec: true')]:
+    for name, kind, source in [('run', 'markdown', '# Tea'), ('raw', 'raw', '---\\nskip_exec: true\\n---'),
+                               ('heading', 'markdown', '# Tea\\n- skip_exec: true')]:
         (tmp_path/f'{name}.ipynb').write_text(f'{{"cells": [{cell.format(kind, source)}]}}')
     monkeypatch.setattr('nbdev.doclinks.nbglob', lambda as_path: [*tmp_path.iterdir()])
     monkeypatch.setattr(everything, 'shown', lambda command, env: (0, ''))
@@ -57,7 +59,8 @@ needs_bash = pytest.mark.skipif(not shutil.which('bash') or os.name == 'nt', rea
 
 @needs_bash
 @pytest.mark.parametrize('said, status, last', [
-    ('echo 12 passed, 0 failed, 3 skipped', 0, '12 passed, 0 failed, 3 skipped'), ('echo 12 passed, 1 failed, 0 skipped', 2, '12 passed, 1 failed, 0 skipped'),
+    ('echo 12 passed, 0 failed, 3 skipped', 0, '12 passed, 0 failed, 3 skipped'),
+    ('echo 12 passed, 1 failed, 0 skipped', 2, '12 passed, 1 failed, 0 skipped'),
     ('echo make: no rule', 2, '0 passed, 1 failed, 0 skipped')], ids=['passed', 'failed', 'broken off'])
 def test_ci_ends_with_the_count(said, status, last, ci):
     done, out, _ = ci(said, status=status)

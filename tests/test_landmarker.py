@@ -16,7 +16,7 @@ mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')), reason='ne
 
 @mediapipe
 def test_it_says_what_the_original_says(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT/'results'/'hands')
+    monkeypatch.syspath_prepend(ROOT/'bench'/'measure')
     from landmarker import FILE, pictures
     with torch.no_grad(): seen = landmark_net(TASK)(torch.from_numpy(pictures()[:3]))
     np.testing.assert_allclose(seen[:, :8], json.loads(FILE.read_text())['first'][:3], atol=2e-3)

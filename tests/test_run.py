@@ -1,22 +1,28 @@
 "The command behind `make run`: what it leaves, what it refuses, and what an interruption leaves"
 import json, os, re, shutil, signal, subprocess, sys
+from base64 import b64decode, b64encode
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from unittest.mock import patch
+import nbformat
+import numpy as np
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from fastai.data.transforms import RandomSplitter
 from asl_signs.data import get_splitter
-from asl_signs.lessons import check_first, main, replace_folder
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.signs import SIGNS, number_of
+from lessons import (LessonError, absolute, accuracy_rows, check_first, main, progress_in, replace_folder, run_notebook,
+                     shrink, tidy)
 from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_inference', '05_app'
 
 
-def command(*arguments): return [sys.executable, '-m', 'asl_signs.lessons', 'run', *map(str, arguments)]
+def command(*arguments): return [sys.executable, ROOT/'tools'/'lessons.py', 'run', *map(str, arguments)]
 
 
 def run(*arguments, **variables):
@@ -42,7 +48,8 @@ def report(pictures, tmp_path_factory):
     "What a run on two folders leaves, and what it said"
     to = tmp_path_factory.mktemp('run')/'report'
     settings = dict(ASL_SIGNS_ARCH='tf_efficientnet_lite0', ASL_SIGNS_BS='16', ASL_SIGNS_EPOCHS='2')
-    out, err, status = run('--data', f'{pictures}/asl-alphabet{os.pathsep}{pictures}/asl-alphabet-test', '--report', to, **settings)
+    folders = os.pathsep.join(f'{pictures}/{name}' for name in ('asl-alphabet', 'asl-alphabet-test'))
+    out, err, status = run('--data', folders, '--report', to, **settings)
     assert status == 0, err
     return to, out, err
 
@@ -57,11 +64,11 @@ def test_report_has_every_lesson_and_the_model(report):
 def test_metrics_say_what_was_measured_on_what(report):
     metrics = json.loads((report[0]/'metrics.json').read_text())
     assert metrics['settings']['arch'] == 'tf_efficientnet_lite0' and metrics['settings']['size'] == 64
-    assert (metrics['data']['train'], metrics['data']['small_test'], metrics['data']['second_test']) == (12*29, 28, 3*29)
+    assert [metrics['data'][name] for name in ('train', 'small_test', 'second_test')] == [12*29, 28, 3*29]
     assert set(metrics['seconds']) == set(LESSONS) and all(seconds > 0 for seconds in metrics['seconds'].values())
     counts = {name: accuracy['pictures'] for name, accuracy in metrics['accuracies'].items()}
-    assert counts == {'validation, held-out film': 2*29, 'small test set': 28, 'second test set': 87, 'validation, merged sets (not a test)': 87,
-                      'second test set, merged recipe by scenes': 87}
+    assert counts == {'validation, held-out film': 2*29, 'small test set': 28, 'second test set': 87,
+                      'validation, merged sets (not a test)': 87, 'second test set, merged recipe by scenes': 87}
     assert (report[0]/'second-test.json').exists() and 'interval' in metrics['accuracies']['second test set']
     assert all(0 <= accuracy['value'] <= 1 for accuracy in metrics['accuracies'].values())
 
@@ -70,7 +77,8 @@ def test_last_lines_say_how_well_it_reads_and_where_to_look(report):
     to, out, err = report
     last = out.strip().splitlines()[-8:]
     metrics = json.loads((to/'metrics.json').read_text())
-    for name, accuracy in metrics['accuracies'].items(): assert any(name in line and f'{accuracy["value"]:.2%}' in line for line in last)
+    for name, accuracy in metrics['accuracies'].items():
+        assert any(name in line and f'{accuracy["value"]:.2%}' in line for line in last)
     assert 'index.html' in last[-1]
 
 
@@ -112,7 +120,8 @@ def refused(tmp_path, capsys, monkeypatch):
     "Runs the command on pictures it must refuse: with a sentence, without a report, before anything is trained"
     def check(data, *words, **variables):
         for name, value in variables.items(): monkeypatch.setenv(name, value)
-        with patch('asl_signs.lessons.run_notebook') as ran: assert main(['run', '--data', str(data), '--report', str(tmp_path/'report')]) == 1
+        with patch('lessons.run_notebook') as ran:
+            assert main(['run', '--data', str(data), '--report', str(tmp_path/'report')]) == 1
         said = capsys.readouterr().err.strip().splitlines()[-1]
         for word in words: assert str(word) in said
         assert not ran.called and not (tmp_path/'report').exists() and not list(tmp_path.glob('.*'))
@@ -166,7 +175,8 @@ def test_the_originals_split_can_be_had(own, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_ARCH', 'tf_efficientnet_lite0')
     monkeypatch.setenv('ASL_SIGNS_SPLIT', 'random')
     data, settings = check_first(str(own))
-    assert settings.split == 'random' and get_splitter(settings)(data.train)[1] == RandomSplitter(.2, seed=42)(data.train)[1]
+    assert settings.split == 'random'
+    assert get_splitter(settings)(data.train)[1] == RandomSplitter(.2, seed=42)(data.train)[1]
 
 
 def test_a_failure_is_told_without_a_traceback(tmp_path):
@@ -190,11 +200,13 @@ def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_pa
     with said.open('w') as file:
         process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT,
                                    env=os.environ | settings, stderr=file, start_new_session=True,
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in background jobs
+                                   # it is ignored in background jobs
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_for(lambda: when in said.read_text(), process)
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
     assert process.wait(LONG) == 1
-    assert 'Interrupted' in said.read_text().splitlines()[-1] and 'Traceback' not in said.read_text(), said.read_text()[-2000:]
+    text = said.read_text()
+    assert 'Interrupted' in text.splitlines()[-1] and 'Traceback' not in text, text[-2000:]
     assert json.loads((tmp_path/'report'/'metrics.json').read_text()) == {'old': True}
     assert [f.name for f in tmp_path.iterdir()] == ['report']
     assert not list(cache.rglob('.making-*')) and not list((cache/'models').glob('tmp*'))
@@ -212,3 +224,67 @@ def test_an_interrupt_while_reports_are_exchanged_loses_neither(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt): replace_folder(tmp_path/'new', tmp_path/'old')
     assert (tmp_path/'old'/'metrics.json').exists() and (tmp_path/'new').exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ['new', 'old']
+
+
+# The runner by itself
+
+@pytest.mark.parametrize('content, said', [
+    ({'data': {'text/html': '<progress max="4" value="1"></progress> 25.00% [1/4 00:14&lt;00:43]'}}, '25% of 4'),
+    ({'data': {'text/html': '50.00% [1/2 00:14] 25.00% [12/48 00:14]'}}, '50% of 2, 25% of 48'),
+    ({'text': 'hello'}, '')], ids=['epochs', 'epochs and batches', 'no bar'])
+def test_progress_is_read_off_messages(content, said): assert progress_in({'content': content}) == said
+
+
+@pytest.mark.parametrize('code, said', [
+    ('1 + 1', None), ('1/0', 'tea.ipynb, section "By zero": ZeroDivisionError: division by zero'),
+    ('import os; os._exit(9)', 'section "By zero": Python ended')], ids=['good', 'an error', 'dead'])
+def test_a_notebook_that_fails_names_its_section(code, said, tmp_path):
+    cells = [new_markdown_cell('# Sums\n\n> Adding up'), new_markdown_cell('## By zero'), new_code_cell(code)]
+    nbformat.write(new_notebook(cells=cells), tmp_path/'tea.ipynb')
+    if not said: assert run_notebook(tmp_path/'tea.ipynb').cells[2].outputs[0].data['text/plain'] == '2'
+    else:
+        with pytest.raises(LessonError) as e: run_notebook(tmp_path/'tea.ipynb')
+        assert said in str(e.value)
+
+
+def test_how_many_were_right_is_whole():
+    assert accuracy_rows({'x': dict(value=539/870, pictures=870)}) == [('x', '61.95%', '539 of 870')]
+
+
+def test_a_folder_that_is_no_report_is_never_replaced(tmp_path, capsys):
+    (tmp_path/'letter.txt').write_text('dear')
+    assert main(['run', '--report', str(tmp_path)]) == 1
+    assert 'is not the report of an earlier run' in capsys.readouterr().err
+    assert [file.read_text() for file in tmp_path.iterdir()] == ['dear']
+
+
+def test_a_new_report_takes_the_place_of_an_old_one(tmp_path):
+    for name in ('new', 'old'): (tmp_path/name).mkdir()
+    (tmp_path/'new'/'metrics.json').write_text('{}')
+    replace_folder(tmp_path/'new', tmp_path/'old')
+    assert (tmp_path/'old'/'metrics.json').exists() and [file.name for file in tmp_path.iterdir()] == ['old']
+
+
+def test_noise_goes_and_figures_stay():
+    over = new_output('display_data', {'text/html': '<style>a {}</style>\n<div></div>'})
+    figure = new_output('display_data', {'text/html': '<b>3</b>'})
+    outputs = [over, figure, new_output('stream', name='stderr', text='careful')]
+    assert tidy(new_notebook(cells=[new_code_cell('fit()', outputs=outputs)])).cells[0].outputs == [figure]
+
+
+def as_png(pixels):
+    Image.fromarray(pixels).save(file := BytesIO(), 'png')
+    return b64encode(file.getvalue()).decode()
+
+
+def test_a_chart_stays_a_png_and_a_photograph_becomes_a_jpeg():
+    chart, shade = np.full((300, 300, 3), 90, np.uint8), np.linspace(50, 200, 300)[:, None, None]
+    photograph = np.uint8(shade + np.random.default_rng(0).normal(0, 4, (300, 300, 3)))
+    assert [*shrink(as_png(photograph))] == ['image/jpeg'] and [*shrink(as_png(chart))] == ['image/png']
+    with Image.open(BytesIO(b64decode(shrink(as_png(chart))['image/png']))) as back:
+        assert back.convert('RGB').getpixel((0, 0)) == (90, 90, 90)
+
+
+def test_sources_do_not_depend_on_the_current_folder():
+    assert absolute(f'a{os.pathsep}/b') == f'{Path("a").resolve()}{os.pathsep}{Path("/b")}'
+    assert [absolute(word) for word in ('sample', 'kaggle')] == ['sample', 'kaggle']

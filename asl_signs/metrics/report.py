@@ -119,19 +119,21 @@ def _as_table(told):
 
 # %% ../../nbs/metrics/00_report.ipynb #5c069373
 def _ask_learner(learn, files):
-    vocab = [*getattr(learn.dls, 'vocab', [])]
-    if vocab != [*SIGNS]:
-        raise ValueError(f'This learner knows {len(vocab)} signs in an order of its own, not the {len(SIGNS)} of `SIGNS`. '
-                         'Make its block with CategoryBlock(vocab=SIGNS).')
-    with learn.no_bar(): return learn.get_preds(dl=learn.dls.test_dl(files, rm_type_tfms=0))[0].float().numpy()
+    columns = _columns(getattr(learn.dls, 'vocab', []), 'learner') # before any time is spent on reading
+    with learn.no_bar(): return _in_order(learn.get_preds(dl=learn.dls.test_dl(files, rm_type_tfms=0))[0].float().numpy(), columns)
 
 def _ask_classifier(classifier, files):
-    classes = [*getattr(classifier, 'classes_', [])]
-    if not classes or not {*classes} <= {*SIGNS}:
-        raise ValueError(f'This classifier knows the classes {classes}, and they should be among the {len(SIGNS)} of `SIGNS`. '
-                         'Fit it to the names of signs.')
-    told, table = _as_table(classifier.predict_proba(files)), np.zeros((len(files), len(SIGNS)))
-    table[:, [SIGNS.index(name) for name in classes]] = told
+    columns = _columns(getattr(classifier, 'classes_', []), 'classifier')
+    return _in_order(_as_table(classifier.predict_proba(files)), columns)
+
+def _columns(names, kind):
+    if len(names) and {*names} <= {*SIGNS}: return [SIGNS.index(name) for name in names]
+    raise ValueError(f'This {kind} knows {", ".join(map(str, names)) or "no names of signs"}, and a report is about the {len(SIGNS)} of '
+                     '`SIGNS`. For signs of your own, fastai says how many are read: learn.validate().')
+
+def _in_order(probs, columns):
+    table = np.zeros((len(probs), len(SIGNS)))
+    table[:, columns] = probs
     return table
 
 # %% ../../nbs/metrics/00_report.ipynb #05a5ef82

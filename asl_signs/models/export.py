@@ -23,7 +23,6 @@ from ..runtime.config import ReadingConfig, config_values
 from ..runtime.crops import cut_square, whole_square
 from ..runtime.fusion import Fusion
 from ..core.pictures import to_rgb
-from ..core.signs import SIGNS
 from ..core.cache import no_telemetry, atomic_path, why_not_loaded
 
 # %% ../../nbs/models/04_export.ipynb #e0000006

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from scipy.optimize import minimize
 from .. import __version__
+from ..train.augment import get_kornia
 from ..train.backbones import WeightsError
 from ..data import get_data
 from ..metrics.distortions import blurred, compressed, darkened, elsewhere, moved
@@ -145,8 +146,9 @@ def train_reader(frames,              # as `film_frames` finds them
                  hand_steps:int=1500, # batches of 256 hands
                  look=find_hands,     # files -> `Hands`
                  seed:int=42          # of both networks
-                ) -> Fusion:          # HandsError if MediaPipe or its weights are missing
+                ) -> Fusion:          # HandsError if MediaPipe or its weights are missing, ImportError if kornia is
     "A reader trained on all of the film but what is held out, calibrated on that"
+    get_kornia() # finding hands takes long: better to know before
     train, held_out = take_apart(frames)
     found, coarse, started = look(frames), are_coarse(train), time.time()
     hands = found.of(train)
@@ -213,7 +215,7 @@ def main(argv=None # arguments; None: those of the command line
         print(f'The reader is in {save_reader(reader, args.out)}')
         return 0
     except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-    except (DataError, HandsError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
+    except (DataError, HandsError, ImportError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
     return 1
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000034

@@ -148,7 +148,7 @@ class ReadingConfig:
 def config_from(values # as JSON has it: field name -> value
                ) -> ReadingConfig: # ValueError names a field that is missing, unknown, or cannot be right
     "The configuration that was written down"
-    if not isinstance(values, Mapping): raise ValueError(f'{shortened(values)} is no configuration with names and values.')
+    if not isinstance(values, Mapping): raise ValueError(f'{shortened(values)} has no names of fields.')
     names = [field.name for field in fields(ReadingConfig)]
     absent, unknown = ({*names} - {*values}, {*values} - {*names})
     if absent: raise ValueError(f'it does not say what "{min(absent)}" is.')

@@ -1,16 +1,20 @@
-"""What a bundle reads of held-out film, by how it reads and how its numbers are kept: `python results/inference/measure.py FILM ...`
+"""What a bundle reads of held-out film, by how it reads and how its numbers are kept
 
-FILM are folders with (part of) grassknoted/asl-alphabet, those that the reader was trained on. The frames are those that were held out, as they are and made harder.
-Nothing here looks at the second test set. The numbers go to precision.json beside this file."""
-import json, sys, tempfile, time
+`python bench/measure/precision.py FILM ...`
+
+FILM are folders with (part of) grassknoted/asl-alphabet, those that the reader was trained on. The frames are those
+that were held out, as they are and made harder. Nothing here looks at the second test set. The numbers go to
+results/inference/precision.json."""
+import json, tempfile, time
 from pathlib import Path
 import numpy as np
 from asl_signs.models.export import export_reader
 from asl_signs.inference import SignReader
 from asl_signs.models.recipe import film_frames, harder_frames, load_reader, take_apart
 from asl_signs.core.signs import sign_of
+from measuring import RESULTS, parser
 
-FILE, KEPT = Path(__file__).with_name('precision.json'), Path(__file__).parent.parent/'reader'/'kept'
+FILE, KEPT = RESULTS/'inference'/'precision.json', RESULTS/'reader'/'kept'
 
 
 def accuracy(reader, files):
@@ -38,10 +42,17 @@ def measure(films):
                 continue
             size = sum(file.stat().st_size for file in folder.iterdir())/1e6
             found[precision] = dict(megabytes=size, parity=parity.sight) | read_by(folder, sets, hands=False)
-        for views in (1, 4): found[f'float16, hands, views={views}'] = read_by(Path(temp)/'float16', sets, hands=True, views=views)
+        for views in (1, 4):
+            found[f'float16, hands, views={views}'] = read_by(Path(temp)/'float16', sets, hands=True, views=views)
     return dict(pictures={name: len(files) for name, files in sets.items()}, date=time.strftime('%Y-%m-%d'), rows=found)
 
 
-if __name__ == '__main__':
-    FILE.write_text(json.dumps(measure(sys.argv[1:]), indent=1)+'\n')
+def main(argv=None):
+    "Measure all rows, and write them down"
+    args = parser(__doc__)
+    args.add_argument('films', nargs='+', metavar='film', help='a folder')
+    FILE.write_text(json.dumps(measure(args.parse_args(argv).films), indent=1)+'\n')
     print(FILE.read_text())
+
+
+if __name__ == '__main__': main()

@@ -1,15 +1,17 @@
 """The numbers on the real film that nbs/datasets/05_film.ipynb shows
 
-python results/film/measure.py likeness 100px-24cls            (a folder with grassknoted/asl-alphabet, or its archive)
-python results/film/measure.py splits 96px-28cls:test-dev      (folders with both archives)
-"""
-import json, sys, time
+python bench/measure/film.py likeness 100px-24cls            (a folder with grassknoted/asl-alphabet, or its archive)
+python bench/measure/film.py splits 96px-28cls:test-dev      (folders with both archives)
+
+The numbers go to results/film/."""
+import json, time
 from datetime import date
 from pathlib import Path
 import numpy as np
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
-from asl_signs.datasets.film import TAKES, film_splitter, films, likeness, likeness_matrix, nearest_likeness, take_splitter
+from asl_signs.datasets.film import TAKES, films, likeness, likeness_matrix, nearest_likeness, take_splitter
+from measuring import RESULTS, parser
 
 DISTANCES, GAPS = (5, 10, 20, 50, 100, 150, 200, 400, 800), (0, 50, 100, 150, 200, 300)
 SPLITS = {
@@ -45,11 +47,19 @@ def measure_split(data, name):
 def score(learn, dl=None): return round(float(learn.validate(dl=dl)[-1]), 4)
 
 
-if __name__ == '__main__':
-    what, folders = sys.argv[1:]
+def main(argv=None):
+    "Measure one of the two, and write it down"
+    args = parser(__doc__)
+    args.add_argument('what', choices=('likeness', 'splits'))
+    args.add_argument('folders', help='separated by colons')
+    what, folders = vars(args.parse_args(argv)).values()
     data = get_data(folders, sets=['train'])
     found = (measure_likeness if what == 'likeness' else measure_splits)(data)
     names = ':'.join(Path(folder).name for folder in folders.split(':'))
-    about = dict(command=f'python results/film/measure.py {what} {names}', date=f'{date.today()}', machine='2 processor cores')
+    about = dict(command=f'python bench/measure/film.py {what} {names}', date=f'{date.today()}',
+                 machine='2 processor cores')
     text = json.dumps(about | found).replace('], [', '],\n [').replace('}, {', '},\n {')
-    Path(__file__).with_name(f'{what}.json').write_text(text + '\n')
+    (RESULTS/'film'/f'{what}.json').write_text(text + '\n')
+
+
+if __name__ == '__main__': main()

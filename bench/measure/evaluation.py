@@ -1,22 +1,20 @@
-"""Reports on the real archives, by recipe: `python results/evaluation/measure.py FILM SECOND [RECIPE ...]`
+"""Reports on the real archives, by recipe: `python bench/measure/evaluation.py FILM SECOND [RECIPE ...]`
 
-FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test. Each recipe leaves a report
-beside this file and a row for the README's table above it. Networks are trained as the lessons train them, pictures come from the
-cache (`fast=True`), and the backbone is EfficientNet-Lite0, whose weights need no download. Every run of a recipe is one look at
-the second test set: count it in results/README.md."""
-import sys
-from pathlib import Path
+FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test. Each recipe
+leaves a report in results/evaluation/ and a row for the README's table in results/. Networks are trained as the
+lessons train them, pictures come from the cache (`fast=True`), and the backbone is EfficientNet-Lite0, whose weights
+need no download. Every run of a recipe is one look at the second test set: count it in results/README.md."""
 import numpy as np
 from asl_signs.data import get_data
 from asl_signs.evaluation import evaluate
 from asl_signs.metrics.heatmaps import heat_at_edge, heat_maps
-from asl_signs.lessons import facts
 from asl_signs.robust import cross_validate
 from asl_signs.core.settings import get_settings
 from asl_signs.core.cache import as_json
 from asl_signs.training import get_learner
+from measuring import RESULTS, parser
+from lessons import facts
 
-HERE = Path(__file__).resolve().parent
 SOURCE = 'reduced copies: 28 classes x 300 frames at 96 px, and half of the second test set without del'
 
 
@@ -33,7 +31,8 @@ def film_alone(data, settings):
 def heat(learn, report):
     "The mean share of the heat that lies at the edge, of pictures read rightly and wrongly"
     edge = heat_at_edge(heat_maps(learn, report.files))
-    return {name: float(np.nanmean(edge[side])) for name, side in (('read rightly', report.right), ('read wrongly', ~report.right)) if side.any()}
+    sides = {'read rightly': report.right, 'read wrongly': ~report.right}
+    return {name: float(np.nanmean(edge[side])) for name, side in sides.items() if side.any()}
 
 
 def merged(share):
@@ -61,14 +60,24 @@ def measure(name, data):
     for kind, report in reports.items(): report.title = f'{title}: {kind}'
     about = facts(data, settings)
     about['data'] |= dict(source=SOURCE, found=SOURCE)
-    row = dict(title=title, command=f'python results/evaluation/measure.py FILM SECOND {name}') | about
+    row = dict(title=title, command=f'python bench/measure/evaluation.py FILM SECOND {name}') | about
     row |= dict(accuracies={kind: accuracy(report, settings) for kind, report in reports.items()})
-    (HERE.parent/f'{name}.json').write_text(as_json(row))
+    (RESULTS/f'{name}.json').write_text(as_json(row))
     about_heat = {kind: report.heat for kind, report in reports.items() if hasattr(report, 'heat')}
     found = reports['second test set'].to_dict() | (dict(heat_at_edge=about_heat) if about_heat else {})
-    (HERE/f'{name}.json').write_text(as_json(found))
+    (RESULTS/'evaluation'/f'{name}.json').write_text(as_json(found))
     print(*reports.values(), sep='\n\n', flush=True)
 
 
-data = get_data(sys.argv[1:3])
-for name in sys.argv[3:] or RECIPES: measure(name, data)
+def main(argv=None):
+    "Measure the recipes that were asked for"
+    args = parser(__doc__)
+    for name in ('film', 'second'): args.add_argument(name, help='a folder')
+    args.add_argument('recipes', nargs='*', metavar='recipe', help=f'default: all of {", ".join(RECIPES)}')
+    args = args.parse_args(argv)
+    data = get_data([args.film, args.second])
+    for name in args.recipes or RECIPES: measure(name, data)
+
+
+
+if __name__ == '__main__': main()

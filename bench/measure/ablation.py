@@ -1,17 +1,19 @@
-"""What each idea of the reader is worth: `python results/reader/ablate.py FILM[:FILM ...] SECOND [ROW ...]`
+"""What each idea of the reader is worth: `python bench/measure/ablation.py FILM[:FILM ...] SECOND [ROW ...]`
 
-FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test; several copies of the film are separated as in PATH. Each row is trained on
-the same frames as the reader, without the stretch that the lessons hold out (every third frame of it, in the first copy, is what is read), and writes its numbers into ablation.json beside this file: the accuracy on the held-out film as
-it is and made harder, that on the second test set with its interval, the seconds it took to train, and the milliseconds to read a
-picture; for the reader also how many pictures it answers, and how many of these answers are right. Every row is a look at the second test set: count it in results/README.md. Nothing is chosen by it."""
-import json, os, sys, time
+FILM and SECOND are folders with (part of) grassknoted/asl-alphabet and danrasband/asl-alphabet-test; several copies
+of the film are separated as in PATH. Each row is trained on the same frames as the reader, without the stretch that
+the lessons hold out (every third frame of it, in the first copy, is what is read), and writes its numbers into
+results/reader/ablation.json: the accuracy on the held-out film as it is and made harder, that on the second test set
+with its interval, the seconds it took to train, and the milliseconds to read a picture; for the reader also how many
+pictures it answers, and how many of these answers are right. Every row is a look at the second test set: count it in
+results/README.md. Nothing is chosen by it."""
+import json, os, time
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import Callback, aug_transforms
-from asl_signs.train.augment import AroundHand, Blur, Coarsen, Erase, Jpeg, Noise, Relight, ReplaceBackground, draw_backgrounds, hard_tfms
+from asl_signs.train.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
 from asl_signs.models.joints import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
@@ -21,13 +23,14 @@ from asl_signs.runtime.crops import look, read_pictures, whole_square
 from asl_signs.runtime.fusion import judged, read_hands
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
-from asl_signs.train.joint_augment import OtherHand
+from asl_signs.train.joint_augment import RandomHandWarp
 from asl_signs.metrics.report import score
 from asl_signs.models.pixels import sight_loss, sight_tfms, train_sight
 from asl_signs.core.signs import SIGNS, sign_of
 from asl_signs.core.cache import as_json
+from measuring import RESULTS, parser
 
-FILE = Path(__file__).with_name('ablation.json')
+FILE = RESULTS/'reader'/'ablation.json'
 ARCH, SIZE, STEPS, HAND_STEPS = 'tf_efficientnet_lite0', 96, 200, 750
 READER = FILE.parent/'kept' # the reader that was trained by the command, for the last rows
 
@@ -56,19 +59,19 @@ def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), si
 
 # What varies in training, one idea after the other
 
-PLAIN, LENS = [ReplaceBackground()], [Blur(), Coarsen(), Noise(), Jpeg(), Erase()]
+PLAIN = [ReplaceBackground()]
 
 def nothing(): return PLAIN
 def usual(): return PLAIN + aug_transforms(size=SIZE)
 def usual_without_mirror(): return PLAIN + aug_transforms(size=SIZE, do_flip=False)
-def placed(): return [AroundHand(SIZE), *PLAIN]
-def lit(): return [AroundHand(SIZE), *PLAIN, Relight(), *LENS]
+def placed(): return [RandomHandCrop(SIZE), *PLAIN]
+def lit(): return [tfm for tfm in hard_tfms(SIZE) if not isinstance(tfm, SkinTone)]
 def everything(): return hard_tfms(SIZE, draw_backgrounds(3000, SIZE))
 def other_hands(): return sight_tfms(ARCH)
 
 def same_hand():
     "What MediaPipe's backbone is trained on, without hands that were bent into others"
-    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, OtherHand)]
+    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, RandomHandWarp)]
 
 def bent_hands(): return sight_tfms(LANDMARKER)
 
@@ -196,7 +199,7 @@ def accuracies(name, read, data):
 def milliseconds(read, files):
     "How long a picture takes, one at a time, hands found anew"
     with HandFinder() as finder:
-        anew = lambda files: Hands([*files], np.stack([rows_of(file, finder) for file in files]))
+        def anew(files): return Hands([*files], np.stack([rows_of(file, finder) for file in files]))
         read(files[:1], anew) # what is loaded first is not counted
         started = time.time()
         for file in files: read([file], anew)
@@ -211,6 +214,14 @@ def measure(name, data):
     print(name, {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
 
 
-if __name__ == '__main__':
-    data = sets(*sys.argv[1:3])
-    for name in sys.argv[3:] or ROWS: measure(name, data)
+def main(argv=None):
+    "Measure the rows that were asked for"
+    args = parser(__doc__)
+    for name in ('film', 'second'): args.add_argument(name, help='a folder')
+    args.add_argument('rows', nargs='*', metavar='row', help='default: all')
+    args = args.parse_args(argv)
+    data = sets(args.film, args.second)
+    for name in args.rows or ROWS: measure(name, data)
+
+
+if __name__ == '__main__': main()

@@ -1,12 +1,13 @@
-"""What is in the real archives, and how long looking takes: python results/audit/measure.py FOLDER
+"""What is in the real archives, and how long looking takes: python bench/measure/audit.py FOLDER
 
-FOLDER holds a folder for each archive. The one named test-dev has pictures of the original size; speed is measured with it.
-"""
-import json, sys, time, tracemalloc
+FOLDER holds a folder for each archive. The one named test-dev has pictures of the original size; speed is measured
+with it. The numbers go to results/audit/archives.json."""
+import json, time, tracemalloc
 from datetime import date
 from pathlib import Path
 from asl_signs.datasets.audit import check_data, inspect_all
 from asl_signs.datasets.archives import all_pictures
+from measuring import RESULTS, parser
 
 
 def about(folder):
@@ -30,10 +31,17 @@ def scaled(files, to=87_000):
     return sorted(seconds)[2]/len(rows)*to, peak/1e6/len(rows)*to
 
 
-if __name__ == '__main__':
-    folders = [folder for folder in sorted(Path(sys.argv[1]).iterdir()) if folder.is_dir()]
-    seconds, megabytes = scaled(all_pictures(Path(sys.argv[1])/'test-dev'))
-    found = dict(command='python results/audit/measure.py FOLDER', date=f'{date.today()}', machine='2 processor cores',
+def main(argv=None):
+    "Look into each archive, and write down what is there"
+    args = parser(__doc__)
+    args.add_argument('folder', type=Path)
+    place = args.parse_args(argv).folder
+    folders = [folder for folder in sorted(place.iterdir()) if folder.is_dir()]
+    seconds, megabytes = scaled(all_pictures(place/'test-dev'))
+    found = dict(command='python bench/measure/audit.py FOLDER', date=f'{date.today()}', machine='2 processor cores',
                  seconds_for_87000=round(seconds), megabytes_for_87000=round(megabytes),
                  archives={folder.name: about(folder) for folder in folders})
-    Path(__file__).with_name('archives.json').write_text(json.dumps(found, indent=1) + '\n')
+    (RESULTS/'audit'/'archives.json').write_text(json.dumps(found, indent=1) + '\n')
+
+
+if __name__ == '__main__': main()

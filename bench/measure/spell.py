@@ -1,8 +1,10 @@
-"""A sentence spelt by the whole app: `python results/inference/spell.py FILM [--hands]`
+"""A sentence spelt by the whole app: `python bench/measure/spell.py FILM [--hands]`
 
-FILM is a folder with (part of) grassknoted/asl-alphabet. Frames that were held out, eight of each sign, are shown to Chromium in place of a camera, at the pace of somebody who spells slowly; the app reads them with the reader
-that ships. The person is the one that the reader learned from, so this says that app, reader and speller work together, and nothing about other people's hands. The text goes to spell.json beside this file."""
-import argparse, json, sys, time
+FILM is a folder with (part of) grassknoted/asl-alphabet. Frames that were held out, eight of each sign, are shown to
+Chromium in place of a camera, at the pace of somebody who spells slowly; the app reads them with the reader that
+ships. The person is the one that the reader learned from, so this says that app, reader and speller work together,
+and nothing about other people's hands. The text goes to results/inference/spell.json."""
+import json, sys, time
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +16,11 @@ from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import take_apart
 from asl_signs.core.signs import sign_of
 from asl_signs.runtime.speller import levenshtein
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]/'tests'))
+from measuring import RESULTS, parser
 from camera import CHROMIUM, camera_arguments, write_y4m
 
-FILE, TEXT, RATE, HELD = Path(__file__).with_name('spell.json'), 'THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG', 30, 1.4 # pictures a second; seconds for a letter
+FILE, TEXT = RESULTS/'inference'/'spell.json', 'THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG'
+RATE, HELD = 30, 1.4 # pictures a second; seconds for a letter
 CALLED = {' ': 'space'}
 
 
@@ -47,16 +49,21 @@ def spelt(reader, film, seconds):
     finally: app.close(verbose=False)
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__.partition(':')[0])
-    parser.add_argument('film')
-    parser.add_argument('--hands', action='store_true', help='look for the hand first')
-    args = parser.parse_args()
+def main(argv=None):
+    "Show the film to the app, and write down what it spells"
+    args = parser(__doc__)
+    args.add_argument('film', help='a folder')
+    args.add_argument('--hands', action='store_true', help='look for the hand first')
+    args = args.parse_args(argv)
     frames = sorted(take_apart(get_data(args.film, sets=['train']).train)[1])
     with TemporaryDirectory() as folder:
         write_y4m(film := Path(folder)/'film.y4m', pictures := [*shown(frames, TEXT)], RATE)
         text = spelt(stream_reader(hands=args.hands), film, len(pictures)/RATE - HELD/2)
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
-    known['with hands' if args.hands else 'whole pictures'] = dict(shown=TEXT, spelt=text, wrong=levenshtein(text, TEXT), letters=len(TEXT), date=time.strftime('%Y-%m-%d'))
+    row = dict(shown=TEXT, spelt=text, wrong=levenshtein(text, TEXT), letters=len(TEXT), date=time.strftime('%Y-%m-%d'))
+    known['with hands' if args.hands else 'whole pictures'] = row
     FILE.write_text(json.dumps(known, indent=1)+'\n')
     print(FILE.read_text())
+
+
+if __name__ == '__main__': main()

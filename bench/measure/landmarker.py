@@ -1,18 +1,18 @@
 """Whether MediaPipe's network says the same in PyTorch as in TensorFlow Lite
 
-pip install ai-edge-litert, then: python results/hands/landmarker.py     (seconds; writes landmarker.json beside this file)
+pip install ai-edge-litert, then: python bench/measure/landmarker.py     (seconds; writes results/hands/landmarker.json)
 """
 import json, zipfile
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 import numpy as np
 import torch
 from asl_signs.datasets.drawing import portrait
 from asl_signs.runtime.landmarks import hand_model
 from asl_signs.models.landmarker import landmark_net
+from measuring import RESULTS, parser
 
-FILE, SIGNS = Path(__file__).with_name('landmarker.json'), 'AKVY'
+FILE, SIGNS = RESULTS/'hands'/'landmarker.json', 'AKVY'
 
 
 def pictures(side=224):
@@ -29,7 +29,8 @@ def original(pictures):
     with zipfile.ZipFile(hand_model()) as bundle: network = bundle.read('hand_landmarks_detector.tflite')
     interpreter = Interpreter(model_content=network, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
-    pooled = next(tensor['index'] for tensor in interpreter.get_tensor_details() if tuple(tensor['shape']) == (1, 1152) and 'ean' in tensor['name'])
+    pooled = next(tensor['index'] for tensor in interpreter.get_tensor_details()
+                  if tuple(tensor['shape']) == (1, 1152) and 'ean' in tensor['name'])
     def seen(picture):
         interpreter.set_tensor(interpreter.get_input_details()[0]['index'], picture.transpose(1, 2, 0)[None])
         interpreter.invoke()
@@ -37,11 +38,17 @@ def original(pictures):
     return np.stack([seen(picture) for picture in pictures])
 
 
-if __name__ == '__main__':
+def main(argv=None):
+    "Ask both, and write down by how much they differ"
+    parser(__doc__).parse_args(argv)
     shown = pictures()
     theirs = original(shown)
     with torch.no_grad(): ours = landmark_net()(torch.from_numpy(shown)).numpy()
-    told = dict(pictures=len(shown), largest=round(float(theirs.max()), 4), difference=float(abs(ours - theirs).max()), first=theirs[:, :8].round(4).tolist(),
-                ai_edge_litert=version('ai-edge-litert'), torch=torch.__version__, date=str(date.today()))
-    FILE.write_text(json.dumps(told, indent=1)+'\n')
-    print(told)
+    found = dict(pictures=len(shown), largest=round(float(theirs.max()), 4), difference=float(abs(ours - theirs).max()),
+                 first=theirs[:, :8].round(4).tolist(), ai_edge_litert=version('ai-edge-litert'),
+                 torch=torch.__version__, date=str(date.today()))
+    FILE.write_text(json.dumps(found, indent=1)+'\n')
+    print(found)
+
+
+if __name__ == '__main__': main()

@@ -1,9 +1,11 @@
-"""What looking again is worth, and how often it is needed: `python results/reader/looks.py FILM ...`
+"""What looking again is worth, and how often it is needed: `python bench/measure/looks.py FILM ...`
 
-FILM are the folders that the reader was trained on. Whole pictures are read, by the network for pixels alone: held-out film as it is, made harder, and with the hand smaller than it was,
-in the middle and aside. Nothing here looks at the second test set. The numbers go to looks.json beside this file; `near`, `enough` and `max_crops` of `ReadingConfig` were chosen on them."""
-import json, sys, time
-from pathlib import Path
+FILM are the folders that the reader was trained on. Whole pictures are read, by the network for pixels alone: held-
+out film as it is, made harder, and with the hand smaller than it was, in the middle and aside. Nothing here looks at
+the second test set. The numbers go to results/reader/looks.json; `near`, `enough` and `max_crops` of
+`ReadingConfig` were chosen on them."""
+import json, time
+from functools import partial
 import numpy as np
 from asl_signs.runtime.bundle import load_bundle, read_bundle, shipped_bundle
 from asl_signs.metrics.distortions import elsewhere, moved
@@ -11,8 +13,9 @@ from asl_signs.runtime.crops import look, look_until_sure, parts_of, squares_aft
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import film_frames, harder_frames, take_apart
 from asl_signs.core.signs import SIGNS, sign_of
+from measuring import RESULTS, parser
 
-FILE = Path(__file__).with_name('looks.json')
+FILE = RESULTS/'reader'/'looks.json'
 SIZES, ASIDE = (1, .7, .5, .35, .25), (0, .2, -.2)
 
 
@@ -50,7 +53,7 @@ def sets(films):
     "Name -> pairs of what makes a picture, and its sign"
     held_out = take_apart(film_frames(films))[1]
     hands = [file for file in take_apart(film_frames(films[:1]))[1][::5] if sign_of(file) != 'nothing']
-    opened = lambda files: [(lambda file=file: to_rgb(file), sign_of(file)) for file in files]
+    def opened(files): return [(partial(to_rgb, file), sign_of(file)) for file in files]
     return {'held-out film': opened(held_out), 'made harder': opened(harder_frames(held_out))} | {f'the hand {factor} times as large': smaller(hands, factor) for factor in SIZES}
 
 
@@ -66,8 +69,15 @@ def measure(net, pairs):
     return {name: dict(accuracy=right[name]/len(pairs), looks=asked[name]/len(pairs)) for name in WAYS}
 
 
-if __name__ == '__main__':
+def main(argv=None):
+    "Read by each way, and write down how well"
+    args = parser(__doc__)
+    args.add_argument('films', nargs='+', metavar='film', help='a folder')
+    pairs = sets(args.parse_args(argv).films)
     net = load_bundle(read_bundle(shipped_bundle())).sight
-    found = {name: dict(pictures=len(pairs)) | measure(net, pairs) for name, pairs in sets(sys.argv[1:]).items()}
+    found = {name: dict(pictures=len(some)) | measure(net, some) for name, some in pairs.items()}
     FILE.write_text(json.dumps(dict(date=time.strftime('%Y-%m-%d'), sets=found), indent=1)+'\n')
     print(FILE.read_text())
+
+
+if __name__ == '__main__': main()

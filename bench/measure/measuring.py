@@ -1,0 +1,15 @@
+"What the scripts in this folder share: where results lie, and a command line that explains itself"
+import argparse, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT/'results'
+
+# What lies beside the package is imported by its name, by those scripts that import this one first.
+sys.path += [str(ROOT/folder) for folder in ('tools', 'bench', 'tests') if str(ROOT/folder) not in sys.path]
+
+
+def parser(doc:str # a script's docstring
+          ) -> argparse.ArgumentParser: # without arguments yet
+    "A command line whose help is the script's docstring"
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

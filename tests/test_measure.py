@@ -1,0 +1,146 @@
+"The scripts that made results/: each can be imported, says what it takes, and does its work on a few drawn pictures"
+import importlib, json, os, sys
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+import numpy as np
+import pytest
+from asl_signs.core.signs import SIGNS, sign_of
+from asl_signs.data import get_data
+from asl_signs.datasets.drawing import portrait
+from asl_signs.datasets.sample import draw_sample
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURE = ROOT/'bench'/'measure'
+SCRIPTS = sorted(file.stem for file in MEASURE.glob('*.py') if file.stem != 'measuring')
+NEEDS = dict(spell='playwright') # what a script imports that not every machine has
+CODE = {'.py', '.sh', '.js', '.ipynb'}
+HANDS = pytest.mark.skipif(not (find_spec('mediapipe') and os.environ.get('ASL_SIGNS_HAND_MODEL')),
+                           reason='needs mediapipe, and ASL_SIGNS_HAND_MODEL')
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch, tmp_path):
+    "Scripts are found as when they are started, and nothing is cached beside this test's folder"
+    monkeypatch.setattr(sys, 'path', [str(MEASURE), *sys.path])
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
+
+
+def script(name):
+    "A script, imported"
+    if name in NEEDS: pytest.importorskip(NEEDS[name])
+    return importlib.import_module(name)
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    "Drawn stand-ins for both archives"
+    return draw_sample(tmp_path_factory.mktemp('pictures')/'drawn', frames=12, pictures=2, side=64)
+
+
+@pytest.fixture
+def film(pictures): return get_data(pictures, sets=['train']).train
+
+
+@pytest.mark.parametrize('name', SCRIPTS)
+def test_importing_does_nothing_and_help_says_what_is_measured(name, capsys):
+    module = script(name)
+    with pytest.raises(SystemExit) as end: module.main(['--help'])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and module.__doc__.split('\n')[0] in said and f'bench/measure/{name}.py' in said
+
+
+def test_results_hold_no_code():
+    assert [str(file) for file in (ROOT/'results').rglob('*') if file.suffix in CODE] == []
+    kinds = {file.suffix for file in (ROOT/'results').rglob('*') if file.is_file() and '__pycache__' not in file.parts}
+    assert kinds == {'.json', '.pth', '.md'}
+
+
+def test_scripts_that_results_name_exist():
+    files = [file for file in (ROOT/'results').rglob('*') if file.suffix in ('.md', '.json')]
+    words = [word.strip('`"(),:;') for file in files for word in file.read_text(encoding='utf-8').split()]
+    named = {word for word in words if word.endswith('.py')}
+    assert named and [word for word in named if not (ROOT/word).exists()] == []
+
+
+def test_the_film_is_measured(pictures, monkeypatch):
+    module, split = script('film'), script('film').take_splitter
+    monkeypatch.setattr(module, 'take_splitter', lambda first, last, gap: split(5, 8, 0)) # of twelve frames
+    found = module.measure_likeness(get_data(pictures, sets=['train']))
+    assert found['frames'] == 12*29 and [one['gap'] for one in found['nearest']] == [*module.GAPS]
+
+
+def test_an_archive_is_looked_into(pictures, film):
+    module = script('audit')
+    found = module.about(pictures/'asl-alphabet')
+    assert found['summary'][0]['set'] == 'training film' and str(pictures) not in json.dumps(found)
+    seconds, megabytes = module.scaled(film[:3], to=3)
+    assert seconds > 0 and megabytes > 0
+
+
+def test_landmarks_are_compared_on_pictures_of_the_right_shape():
+    shown = script('landmarker').pictures()
+    assert shown.shape == (6, 3, 224, 224) and shown.dtype == np.float32 and 0 <= shown.min() and shown.max() <= 1
+
+
+@HANDS
+def test_hands_are_looked_for_in_every_way(film, monkeypatch):
+    module = script('hands')
+    monkeypatch.setattr(module.random.Random, 'sample', lambda self, files, number: [*files[:1], *files[-1:]])
+    found = module.measure_detection(film)
+    assert [*found['found']] == [*module.SHOWN] and found['pictures'] + found['nothing'] == 2
+
+
+def test_looks_are_counted(film):
+    module = script('looks')
+    net = module.load_bundle(module.read_bundle(module.shipped_bundle())).sight
+    pairs = [(lambda: portrait('B', side=200), 'B'), *module.smaller(film[:1], .5)[:1]]
+    found = module.measure(net, pairs)
+    assert [*found] == [*module.WAYS]
+    assert (found['one look']['looks'], found['two looks, both count']['looks']) == (1, 2)
+
+
+def test_a_bundle_is_measured(film):
+    module = script('precision')
+    found = module.read_by(None, {'film': film[:2]}, hands=False)
+    assert 0 <= found['film'] <= 1
+
+
+def test_the_card_says_what_was_measured():
+    module = script('ship')
+    card = module.measured(json.loads((module.READER/'ablation.json').read_text()))
+    assert len(card) == 4 and all('%' in line for line in card.values())
+
+
+def test_a_row_of_the_ablation_is_counted(film):
+    module = script('ablation')
+    def read(files, find): return np.log(np.eye(29)[[SIGNS.index(sign_of(file)) for file in files]] + 1e-12)
+    sets = module.Sets(film, film, dict.fromkeys(('held-out film', 'second test set'), film[::12]))
+    found = module.accuracies('the reader, both', read, sets) # with the threshold of the reader that was kept
+    assert {one['value'] for one in found.values()} == {1} and 'interval' in found['second test set']
+    assert found['held-out film']['given']['answered'] == 1
+    assert module.given(np.eye(29), SIGNS, .5) == dict(threshold=.5, answered=1, right=1)
+
+
+def test_a_sentence_is_filmed(film):
+    module = script('spell')
+    first = [*islice(module.shown(film, 'AB'), 1)]
+    assert first[0].size == (480, 360)
+
+
+def test_recipes_of_the_evaluation_are_settings():
+    from asl_signs.core.settings import get_settings
+    for title, differs, how in script('evaluation').RECIPES.values():
+        assert title and callable(how) and get_settings(**differs)
+
+
+def test_processes_train_by_the_script_that_the_tests_use(tmp_path, monkeypatch):
+    module, ran = script('processes'), []
+    def stand_in(command, env, **_):
+        ran.append(command)
+        for process in range(2):
+            facts = dict(accuracy=.5, pictures=9, bs=4)
+            (Path(env['ASL_SIGNS_CACHE'])/f'{process}.json').write_text(json.dumps(facts))
+    monkeypatch.setattr(module.subprocess, 'run', stand_in)
+    assert module.run(2, 'film', seed=7) == dict(seed=7, processes=2, accuracy=.5, pictures=9, bs=4)
+    assert Path(ran[0][3]).exists()

@@ -1,0 +1,63 @@
+"What a reader sees of a notebook: pages, README, figures and buttons"
+from pathlib import Path
+import pytest
+from nbconvert import MarkdownExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+import nbformat
+from pages import address, convert, figures, lesson_table, page, stamp, summary_of, title_of, write_readme
+
+NBS = Path(__file__).resolve().parent.parent/'nbs'
+DOT = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+LEAVES = [new_markdown_cell('## Tea leaves'),
+          new_code_cell('plot()', outputs=[new_output('display_data', {'image/png': DOT})])]
+
+
+@pytest.fixture
+def tea():
+    "A notebook with one cell of each kind"
+    value = new_output('execute_result', {'text/plain': "'tea'"})
+    return new_notebook(cells=[
+        new_markdown_cell('# Tea\n\n> How to make it\n\nFirst, [milk](01_milk.ipynb).'),
+        new_code_cell('#| default_exp tea'),
+        new_code_cell('#| hide\nsecret = 1'),
+        new_code_cell('#| export\ndef brew(): return "tea"'),
+        new_code_cell('#| echo: false\nbrew()', outputs=[value])])
+
+
+def test_what_is_not_for_readers_is_left_out(tea):
+    text, _ = convert(tea, MarkdownExporter, lambda address: address.replace('.ipynb', '.html'))
+    assert 'secret' not in text and '#|' not in text and '\nbrew()' not in text
+    assert 'def brew' in text and "'tea'" in text and '(01_milk.html)' in text
+
+
+def test_a_page_leads_to_pages_and_needs_no_network(tea):
+    html = page(tea, NBS, [('Report', 'index.html'), ('Tea', '00_tea.html')])
+    assert (title_of(tea), summary_of(tea)) == ('Tea', 'How to make it')
+    assert 'href="01_milk.html"' in html and 'secret' not in html and 'https://' not in html
+
+
+def test_figures_are_named_after_their_section():
+    assert [*figures(new_notebook(cells=LEAVES), '00_tea')] == ['00_tea-1-tea-leaves.png']
+
+
+def test_the_readme_lies_above_the_notebooks(tmp_path):
+    text = ('# Tea\n\n> About\n\n[Milk](01_milk.ipynb), [sugar](https://sugar.org), '
+            '[more](../CONTRIBUTING.md), [up](#tea)')
+    (nbs := tmp_path/'nbs').mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell(text), *LEAVES]), nbs/'index.ipynb')
+    write_readme(nbs)
+    made, images = (tmp_path/'README.md').read_text(), [file.name for file in (nbs/'images').iterdir()]
+    for link in ('nbs/01_milk.ipynb', 'https://sugar.org', 'CONTRIBUTING.md', '#tea'): assert f'({link})' in made
+    assert [f'![Tea leaves](nbs/images/{image})' in made for image in images] == [True]
+
+
+def test_stamping_twice_is_stamping_once(tea):
+    once = stamp(tea, '00_tea.ipynb', 'https://github.com/old/place')
+    stamped = stamp(once, '00_tea.ipynb', address())
+    assert [cell.id for cell in stamped.cells[1:3]] == ['badges', 'install'] and len(stamped.cells) == 5 + 2
+    assert 'old/place' not in str(stamped) and address() in stamped.cells[2].source
+    assert 'colab' not in page(stamped, NBS)
+
+
+def test_the_front_page_lists_every_lesson():
+    assert len(lesson_table(NBS).splitlines()) == 2 + len([*NBS.glob('[0-9]*.ipynb')])

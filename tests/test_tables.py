@@ -1,0 +1,66 @@
+"The tables of README and notebooks, made from invented results"
+import json
+import pytest
+from tables import (COMPARED, READ, ablation_table, bench_table, keep, read_results, recipe_table, results_table, share,
+                    with_interval)
+
+
+@pytest.mark.parametrize('accuracy, said', [
+    (dict(value=539/870, pictures=870), '61.95 % of 870'), (dict(value=.5, pictures=87_000), '50.00 % of 87,000'),
+    (None, '–')], ids=['one', 'thousands', 'not measured'])
+def test_an_accuracy_is_shown_with_the_number_of_pictures(accuracy, said): assert share(accuracy) == said
+
+
+@pytest.mark.parametrize('interval, said', [
+    ([.1, .4], ' (10.0 to 40.0)'), ([None, None], ''), ([float('nan')]*2, ''), (None, '')])
+def test_an_interval_is_shown_where_there_is_one(interval, said):
+    assert with_interval(dict(value=.25, pictures=8, interval=interval)) == f'25.00 % of 8{said}'
+
+
+def test_nothing_measured_has_no_interval(): assert with_interval(None) == '–'
+
+
+def test_a_run_is_kept_and_shown(tmp_path):
+    run = dict(data=dict(source='/home/me/pictures', train=9), settings=dict(arch='resnet18', size=64),
+               accuracies={'second test set': dict(value=.25, pictures=8)})
+    (tmp_path/'metrics.json').write_text(json.dumps(run))
+    (results := tmp_path/'results').mkdir()
+    keep(tmp_path/'metrics.json', results/'1-try.json', 'a try', 'nine drawings', 'make run')
+    kept, = read_results(results)
+    assert results_table(results).endswith('| a try | resnet18, 64 | – | – | – | 25.00 % of 8 |')
+    assert (kept['command'], kept['data']['source'], kept['data']['train']) == ('make run', 'nine drawings', 9)
+    assert '/home/me' not in (results/'1-try.json').read_text()
+
+
+@pytest.fixture
+def measured(tmp_path):
+    "Writes what `make bench` might have left"
+    def write(found):
+        (tmp_path/'bench').mkdir()
+        (tmp_path/'bench'/'full.json').write_text(json.dumps(found))
+        return tmp_path
+    return write
+
+
+def test_the_fast_way_is_compared(measured):
+    one = dict(size=96, plain=2000, fast=50_000, ratio=25, lowest=20, highest=30.04)
+    row = '| building the cache, 96 px | 2,000 a second | 50,000 a second | 25.0 (20.0 to 30.0) |'
+    assert row in bench_table(measured(dict.fromkeys(COMPARED, one))).splitlines()
+
+
+def test_each_recipe_has_its_time_and_its_accuracy(measured):
+    runs = [dict(plain=100, accuracy=read, same_recipe=50, same_recipe_reads=read, ends=9, ends_with=2*read)
+            for read in (.2, .3, .25)]
+    last = "| the quick recipe, `recipe='quick'` | 9 s | 50.0 % (40.0 to 60.0) |"
+    assert recipe_table(measured({'time to accuracy': dict(runs=runs)})).splitlines()[-1] == last
+
+
+@pytest.mark.parametrize('timed, times', [(True, ' 1,200 s | 7 ms |'), (False, '')])
+def test_what_an_idea_is_worth(timed, times, tmp_path):
+    (tmp_path/'reader').mkdir()
+    second = {READ[2]: dict(value=.25, pictures=8, interval=[.1, .4])}
+    row = dict(accuracies=dict.fromkeys(READ[:2], dict(value=.5, pictures=4)) | second, seconds=1200, ms=7.2)
+    (tmp_path/'reader'/'ablation.json').write_text(json.dumps({'with a hat': row, 'without': row}))
+    made = ablation_table(tmp_path, 'with a', timed=timed)
+    assert made.endswith(f'| with a hat | 50.0 % | 50.0 % | 25.00 % of 8 (10.0 to 40.0) |{times}')
+    assert len(made.splitlines()) == 3
