@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from asl_signs.runtime.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
-from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
+from asl_signs.runtime.landmarks import HandFinder, Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import contrast, exposed
-from asl_signs.core.pictures import PictureError
+from asl_signs.core.pictures import PictureError, to_rgb
 from asl_signs.datasets.sample import get_sample
 from asl_signs.runtime.reader import CORES, shrunk
 from asl_signs.core.signs import SIGNS
@@ -57,8 +57,37 @@ def test_neither_torch_nor_fastai_is_imported(pictures):
 
 
 def test_nothing_is_loaded_before_the_first_reading():
-    reader = SignReader(hands=False)
-    assert reader.reader.sight._session is None and reader._finders is None
+    code = ('import sys; from asl_signs.inference import SignReader; SignReader(); '
+            'print([name for name in ("onnxruntime", "mediapipe") if name in sys.modules])')
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    "Everything that is turned into RGB from now on, wherever in the package"
+    seen = []
+    def counted(picture, *args):
+        seen.append(picture)
+        return to_rgb(picture, *args)
+    for module in [module for name, module in sys.modules.items() if name.startswith('asl_signs.')]:
+        if hasattr(module, 'to_rgb'): monkeypatch.setattr(module, 'to_rgb', counted)
+    return seen
+
+
+HANDS = {'no hands': dict(hands=False), 'a finder': dict(finder='stand'), 'MediaPipe': dict(hands=True)}
+
+@pytest.mark.parametrize('how', HANDS)
+@pytest.mark.parametrize('left', [None, True])
+def test_a_picture_is_turned_into_rgb_once(how, left, pictures, decoded, monkeypatch):
+    hand = film_hands()['V']
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
+    monkeypatch.setattr(HandFinder, 'detect', lambda *_: (hand.landmarks/200, hand.world, False, .9))
+    reader = SignReader(**{name: Stand() if value == 'stand' else value for name, value in HANDS[how].items()})
+    reader.read(pictures[0], left=left)
+    assert decoded == [pictures[0]]
+    assert [reading.best for reading in reader.read_many(pictures[1:4], left=left, progress=False)]
+    assert len(reader.probabilities(pictures[4:7], left=left, progress=False)) == 3
+    assert sorted(decoded) == sorted(pictures[:7])
 
 
 def test_eight_threads_read_what_one_reads(pictures, reader):

@@ -6,16 +6,17 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/reader.html.md"""
 
 # %% auto #0
 __all__ = ['CORES', 'Reading', 'to_reading', 'reason_against_hands', 'raise_no_hands', 'Finders', 'shrunk', 'box_of', 'doubted',
-           'check_settings', 'PictureReader', 'with_progress', 'pictures_below', 'is_one', 'SignReader']
+           'check_settings', 'SignReader', 'with_progress', 'side_by_side', 'pictures_below', 'is_one']
 
 # %% ../../nbs/runtime/04_reader.ipynb #n0000003
 import os, threading, warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from numbers import Integral, Real
 from pathlib import Path
 from queue import LifoQueue
@@ -40,15 +41,15 @@ class Reading:
     box:tuple|None   # (left, top, right, bottom) of the hand in pixels; None: none was found, or looked for
     ms:float         # how long it took, in milliseconds
 
-def to_reading(told:np.ndarray, # (29,) probabilities
-               sure:float,      # how probable a sign has to be
-               box=None,        # as in `Reading`
-               ms:float=0       # likewise
-              ) -> Reading:     # what that says
+def to_reading(probs:np.ndarray, # (29,) probabilities
+               threshold:float,  # probability from which a sign is an answer
+               box=None,         # (left, top, right, bottom) of the hand in pixels; None: none was found, or looked for
+               ms:float=0        # milliseconds that it took
+              ) -> Reading:      # what that says
     "Probabilities as a reading"
-    top = [(SIGNS[i], float(told[i])) for i in (-told).argsort(kind='stable')[:3]]
+    top = [(SIGNS[i], float(probs[i])) for i in (-probs).argsort(kind='stable')[:3]]
     best, confidence = top[0]
-    return Reading(best if confidence >= sure else None, best, confidence, top, box, ms)
+    return Reading(best if confidence >= threshold else None, best, confidence, top, box, ms)
 
 # %% ../../nbs/runtime/04_reader.ipynb #i000000e
 def reason_against_hands() -> str: # a sentence; '' if hands can be looked for
@@ -128,13 +129,13 @@ def box_of(points:np.ndarray,   # (21, 2) in shares of the longer side; nan if n
     return (*points.min(0).round(1).tolist(), *points.max(0).round(1).tolist())
 
 # %% ../../nbs/runtime/04_reader.ipynb #7e33ff20
-def doubted(told:np.ndarray, # (n, 29) probabilities
+def doubted(probs:np.ndarray, # (n, 29) probabilities
             pictures,        # that they are about, RGB
             config:ReadingConfig=ReadingConfig() # its `tail`, `flat` and `flat_weight`
            ) -> np.ndarray:  # (n, 29) probabilities; about a picture without contrast, nearly the same for all signs
     "Probabilities, and less confidence where nothing can be made out"
-    flat, weight = np.array([contrast(picture, config.tail) < config.flat for picture in pictures])[:, None], config.flat_weight
-    return np.where(flat, (1 - weight)/len(SIGNS) + weight*told, told)
+    flat, weight = [contrast(picture, config.tail) < config.flat for picture in pictures], config.flat_weight
+    return np.where(np.array(flat)[:, None], (1 - weight)/len(SIGNS) + weight*probs, probs)
 
 # %% ../../nbs/runtime/04_reader.ipynb #5fb98432
 def check_settings(views:int,    # in how many ways MediaPipe is shown a picture; None: as the bundle says
@@ -152,15 +153,15 @@ def check_settings(views:int,    # in how many ways MediaPipe is shown a picture
 def _is_count(number): return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
 
 # %% ../../nbs/runtime/04_reader.ipynb #i000001f
-class PictureReader:
-    "Reads the sign in a picture; threads may share it"
+class SignReader:
+    "Reads the signs in pictures, one or many; threads may share it"
     def __init__(self,
-                 bundle=None,      # a folder that `export_reader` made; None: the reader that comes with the library; BundleError if anything is wrong with it
-                 hands:bool=None,  # look for the hand first? None: if MediaPipe and its file are there; True: HandsError if they are not
-                 views:int=None,   # in how many ways MediaPipe is shown a picture, from 1 to 4; 1: the first that shows a hand; None: as the bundle says; else ValueError
-                 sure:float=None,  # how probable a sign has to be to be said, from 0 to 1; None: as the bundle says; else ValueError
-                 threads:int=None, # how many may work on one picture, from 1 on; None: one for each core; else ValueError
-                 finder=None       # looks for hands instead of MediaPipe: has `look`, which takes an RGB picture of PIL and returns float32 (views, 128), as `to_row` makes them
+                 bundle=None,      # a folder that `export_reader` made; None: the one that ships; BundleError if it is wrong
+                 hands:bool=None,  # look for the hand first? None: if MediaPipe is there; True: HandsError if it is not
+                 views:int=None,   # how many views MediaPipe is shown; 1: the first with a hand; None: as the bundle says
+                 sure:float=None,  # threshold, from 0 to 1: probability of an answer at least; None: as the bundle says
+                 threads:int=None, # that may work on one picture, from 1 on; None: one for each core
+                 finder=None       # instead of MediaPipe: its `look` takes an RGB picture, returns float32 (views, 128)
                 ):
         self.bundle = read_bundle(shipped_bundle() if bundle is None else bundle)
         self.config = self.bundle.config
@@ -171,8 +172,14 @@ class PictureReader:
         self._renew()
         renew_after_fork(self)
 
+    @cached_property
+    def _each(self): return load_bundle(self.bundle, 1) # for threads that read side by side
+
     def _renew(self): self._lock = threading.Lock()
-    def __reduce__(self): return type(self), (str(self.bundle.folder.absolute()), self.hands, self.views, self.sure, self.threads, self.finder)
+
+    def __reduce__(self):
+        folder = str(self.bundle.folder.absolute())
+        return type(self), (folder, self.hands, self.views, self.sure, self.threads, self.finder)
 
     def finds_hands(self) -> bool: # HandsError if hands were asked for, and cannot be looked for
         "Does it look for hands? Decided when it is first asked, or reads"
@@ -187,7 +194,8 @@ class PictureReader:
             finders = Finders(CORES, self.views, self.config)
             if not (reason := finders.reason_against()): return finders
         if self.hands: raise_no_hands(reason)
-        warnings.warn(f'Whole pictures are read, without looking for the hand first, and that is less sure. {reason}', stacklevel=4)
+        warnings.warn(f'Whole pictures are read, without looking for the hand first, and that is less sure. {reason}',
+                      stacklevel=4)
         return False
 
     def threshold(self) -> float: # from 0 to 1
@@ -197,25 +205,25 @@ class PictureReader:
     def prepare(self,
                 picture,           # anything that `to_rgb` takes
                 colours:str='RGB'  # the order of an array's colours: 'RGB', or 'BGR' as OpenCV has it
-               ) -> tuple:         # the picture as it is read, how much smaller that is, and the hand in it; PictureError if nothing can be made of it
-        "Decode a picture, and find the hand"
+               ) -> tuple:         # the picture as it is read, how much smaller that is, and the hand's rows or None
+        "Decode a picture, and find the hand; PictureError if it cannot be read"
         picture, factor = shrunk(to_rgb(picture, colours), self.config.longest)
         picture = exposed(picture, self.config)
         return picture, factor, self._finders.look(picture) if self.finds_hands() else None
 
-    def told(self,
-             prepared,      # what `prepare` returned, for one or several pictures
-             left:bool=None, # are these left hands? None: as their joints say; without hands: no
-             reader=None    # of the same bundle; None: the one for single pictures
-            ) -> tuple:     # (n, 29) probabilities; a box or None for each
-        "What the reader says about prepared pictures"
-        reader = reader or self.reader
-        pictures, factors, rows = zip(*prepared)
-        lefts = None if left is None else np.full(len(pictures), left)
-        if rows[0] is None: return doubted(reader.read([*pictures], left=lefts), pictures, self.config), [None]*len(pictures)
-        from asl_signs.runtime.landmarks import Hands
-        hands = Hands([*pictures], np.stack(rows))
-        return doubted(reader.read(hands.files, hands, left=lefts), pictures, self.config), [*map(box_of, hands.points, pictures, factors)]
+    def predict(self,
+                prepared,       # what `prepare` returned, for one or several pictures
+                left:bool=None, # are these left hands? None: as their landmarks say; without hands: no
+                reader=None     # of the same bundle; None: the one for single pictures
+               ) -> tuple:      # (n, 29) probabilities; a box or None for each
+        "The probabilities of all signs in prepared pictures"
+        (pictures, factors, rows), reader = zip(*prepared), reader or self.reader
+        lefts, hands, boxes = None if left is None else np.full(len(pictures), left), None, [None]*len(pictures)
+        if rows[0] is not None:
+            from asl_signs.runtime.landmarks import Hands
+            hands = Hands([*pictures], np.stack(rows))
+            boxes = [*map(box_of, hands.points, pictures, factors)]
+        return doubted(reader.read([*pictures], hands, lefts), pictures, self.config), boxes
 
     def read(self,
              picture,           # a path, bytes, an open file, a PIL image or an array, as `to_rgb` takes it
@@ -224,10 +232,79 @@ class PictureReader:
             ) -> Reading:       # PictureError if nothing can be made of it
         "The sign in a picture"
         started = perf_counter()
-        told, boxes = self.told([self.prepare(picture, colours)], left)
-        return self._reading(told[0], boxes[0], 1e3*(perf_counter() - started))
+        probs, boxes = self.predict([self.prepare(picture, colours)], left)
+        return self._reading(probs[0], boxes[0], 1e3*(perf_counter() - started))
 
-    def _reading(self, told, box, ms): return to_reading(told, self.threshold(), box, ms)
+    def _reading(self, probs, box, ms): return to_reading(probs, self.threshold(), box, ms)
+
+    def read_many(self,
+                  pictures,          # any number, from a list or from something that makes them; one by itself is a list of one
+                  colours:str='RGB', # as for `read`
+                  left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                  broken:str='raise', # a picture that cannot be read: 'raise' its PictureError, or 'keep' it in the place of a reading; else ValueError
+                  portion:int=8,     # pictures that one thread reads together, from 1 on; else ValueError
+                  progress:bool=True # a progress bar, if tqdm is installed?
+                 ):                  # an iterator of readings
+        "The signs in many pictures, as they are read"
+        if broken not in ('raise', 'keep'): raise ValueError(f"broken={broken!r} cannot be done: it is 'raise' or 'keep'.")
+        if not _is_count(portion): raise ValueError(f'portion={portion!r} cannot be done: it is a whole number from 1 on.')
+        return self._read_many([pictures] if is_one(pictures) else pictures, colours, left, broken, portion, progress)
+
+    def _read_many(self, pictures, colours, left, broken, portion, progress):
+        def read_portion(some):
+            "Readings of a portion, or what is wrong with a picture"
+            return [*self._readings([self._prepared(picture, colours, broken) for picture in some], left)]
+        pictures = iter(with_progress(pictures, progress))
+        portions = iter(lambda: [*islice(pictures, portion)], [])
+        with closing(side_by_side(read_portion, portions)) as readings: yield from chain.from_iterable(readings)
+
+    def _prepared(self, picture, colours, broken):
+        try: return self.prepare(picture, colours)
+        except PictureError as e:
+            if broken == 'raise': raise
+            return e
+
+    def _readings(self, found, left):
+        started, good = perf_counter(), [one for one in found if not isinstance(one, PictureError)]
+        answers = zip(*self.predict(good, left, self._each)) if good else iter(())
+        ms = 1e3*(perf_counter() - started)/max(1, len(found))
+        for one in found:
+            if isinstance(one, PictureError): yield one
+            else: yield self._reading(*next(answers), ms)
+
+    def probabilities(self,
+                      pictures,          # n pictures, each as `read` takes it
+                      colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
+                      left:bool=None,    # are these left hands? None: as their joints say; without hands: no
+                      progress:bool=True # a progress bar, if tqdm is installed?
+                      ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
+        "The probabilities of all signs, for each picture"
+        def row(picture):
+            "The probabilities, or what is wrong with the picture"
+            try: return self.predict([self.prepare(picture, colours)], left, self._each)[0][0]
+            except PictureError as e: return e
+        rows = [*side_by_side(row, with_progress(pictures, progress))]
+        wrong = [one for one in rows if isinstance(one, PictureError)]
+        if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
+                               f'The first: {wrong[0]}', stacklevel=2)
+        unread = np.full(len(SIGNS), np.nan)
+        return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
+
+    def read_folder(self,
+                    folder, # with pictures, in it or below it; second copies of test pictures count once
+                    **kwargs # left, portion and progress, as for `read_many`
+                   ):       # a DataFrame of pandas: file, sign, best, confidence, box, and what is wrong with a picture; PictureError if there is no picture
+        "The signs in a folder's pictures"
+        from asl_signs.datasets.archives import set_aside_copies
+        pd = _pandas()
+        files, copies = set_aside_copies(pictures_below(folder))
+        if copies: warnings.warn(f'{len(copies)} second copies of pictures are left out. The first: {copies[0]}', stacklevel=2)
+        def row(file, reading):
+            "What is known about a picture"
+            if isinstance(reading, PictureError): return dict(file=str(file), wrong=str(reading))
+            return dict(file=str(file), sign=reading.sign, best=reading.best, confidence=reading.confidence, box=reading.box, wrong='')
+        rows = [row(*pair) for pair in zip(files, self.read_many(files, broken='keep', **kwargs))]
+        return pd.DataFrame(rows, columns=['file', 'sign', 'best', 'confidence', 'box', 'wrong'])
 
 # %% ../../nbs/runtime/04_reader.ipynb #n0000015
 def with_progress(things,   # any iterable
@@ -237,6 +314,20 @@ def with_progress(things,   # any iterable
     try: from tqdm.auto import tqdm
     except Exception: return things # missing or broken: no bar is worth a reading
     return tqdm(things, 'reading', leave=False, disable=not show)
+
+def side_by_side(work,  # a function of one thing
+                 things # any iterable, of which only a few are taken ahead
+                ):      # an iterator of what `work` returns, in the order of `things`
+    "Work on things in as many threads as there are cores"
+    things = iter(things)
+    with ThreadPoolExecutor(CORES) as pool:
+        waiting = deque(pool.submit(work, thing) for thing in islice(things, CORES))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, thing) for thing in islice(things, 1))
+        finally:
+            for future in waiting: future.cancel()
 
 def pictures_below(folder    # a folder
                   ) -> list: # of paths, sorted; PictureError if there are none
@@ -259,87 +350,3 @@ def _pandas():
         raise ModuleNotFoundError('pandas is missing, and read_folder makes a table with it: pip install pandas. read_many needs none.',
                                   name='pandas') from e
     return pandas
-
-class SignReader(PictureReader):
-    "Reads the signs in pictures, one or many; threads may share it"
-    @cached_property
-    def _each(self): return load_bundle(self.bundle, 1) # for threads that read side by side
-
-    def read_many(self,
-                  pictures,          # any number, from a list or from something that makes them; one by itself is a list of one
-                  colours:str='RGB', # as for `read`
-                  left:bool=None,    # are these left hands? None: as their joints say; without hands: no
-                  broken:str='raise', # a picture that cannot be read: 'raise' its PictureError, or 'keep' it in the place of a reading; else ValueError
-                  portion:int=8,     # pictures that one thread reads together, from 1 on; else ValueError
-                  progress:bool=True # a progress bar, if tqdm is installed?
-                 ):                  # an iterator of readings
-        "The signs in many pictures, as they are read"
-        if broken not in ('raise', 'keep'): raise ValueError(f"broken={broken!r} cannot be done: it is 'raise' or 'keep'.")
-        if not _is_count(portion): raise ValueError(f'portion={portion!r} cannot be done: it is a whole number from 1 on.')
-        return self._read_many([pictures] if is_one(pictures) else pictures, colours, left, broken, portion, progress)
-
-    def _read_many(self, pictures, colours, left, broken, portion, progress):
-        def read_portion(some):
-            "Readings of a portion, or what is wrong with a picture"
-            return [*self._readings([self._prepared(picture, colours, broken) for picture in some], left)]
-        pictures = iter(with_progress(pictures, progress))
-        portions = iter(lambda: [*islice(pictures, portion)], [])
-        with ThreadPoolExecutor(CORES) as pool:
-            waiting = deque(pool.submit(read_portion, some) for some in islice(portions, CORES))
-            try:
-                while waiting:
-                    yield from waiting.popleft().result()
-                    waiting.extend(pool.submit(read_portion, some) for some in islice(portions, 1))
-            finally:
-                for future in waiting: future.cancel()
-
-    def _prepared(self, picture, colours, broken):
-        try: return self.prepare(picture, colours)
-        except PictureError as e:
-            if broken == 'raise': raise
-            return e
-
-    def _readings(self, found, left):
-        started, good = perf_counter(), [one for one in found if not isinstance(one, PictureError)]
-        answers = zip(*self.told(good, left, self._each)) if good else iter(())
-        ms = 1e3*(perf_counter() - started)/max(1, len(found))
-        for one in found:
-            if isinstance(one, PictureError): yield one
-            else: yield self._reading(*next(answers), ms)
-
-    def probabilities(self,
-                      pictures,          # n pictures, each as `read` takes it
-                      colours:str='RGB', # of arrays: 'BGR' if they come from OpenCV
-                      left:bool=None,    # are these left hands? None: as their joints say; without hands: no
-                      progress:bool=True # a progress bar, if tqdm is installed?
-                      ) -> np.ndarray:    # (n, 29), in the order of `SIGNS`; a row of nan for a picture that cannot be read
-        "The probabilities of all signs, for each picture"
-        def row(picture):
-            "The probabilities, or what is wrong with the picture"
-            try: return self.told([self.prepare(picture, colours)], left, self._each)[0][0]
-            except PictureError as e: return e
-        with ThreadPoolExecutor(CORES) as pool:
-            futures = [pool.submit(row, picture) for picture in pictures]
-            try: rows = [future.result() for future in with_progress(futures, progress)]
-            finally: pool.shutdown(cancel_futures=True)
-        wrong = [one for one in rows if isinstance(one, PictureError)]
-        if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
-                               f'The first: {wrong[0]}', stacklevel=2)
-        unread = np.full(len(SIGNS), np.nan)
-        return np.array([unread if isinstance(one, PictureError) else one for one in rows]).reshape(-1, len(SIGNS))
-
-    def read_folder(self,
-                    folder, # with pictures, in it or below it; second copies of test pictures count once
-                    **kwargs # left, portion and progress, as for `read_many`
-                   ):       # a DataFrame of pandas: file, sign, best, confidence, box, and what is wrong with a picture; PictureError if there is no picture
-        "The signs in a folder's pictures"
-        from asl_signs.datasets.archives import set_aside_copies
-        pd = _pandas()
-        files, copies = set_aside_copies(pictures_below(folder))
-        if copies: warnings.warn(f'{len(copies)} second copies of pictures are left out. The first: {copies[0]}', stacklevel=2)
-        def row(file, reading):
-            "What is known about a picture"
-            if isinstance(reading, PictureError): return dict(file=str(file), wrong=str(reading))
-            return dict(file=str(file), sign=reading.sign, best=reading.best, confidence=reading.confidence, box=reading.box, wrong='')
-        rows = [row(*pair) for pair in zip(files, self.read_many(files, broken='keep', **kwargs))]
-        return pd.DataFrame(rows, columns=['file', 'sign', 'best', 'confidence', 'box', 'wrong'])
