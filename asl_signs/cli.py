@@ -258,8 +258,8 @@ def _command(commands, name, run, purpose):
     if name != 'info':
         one.add_argument('--no-hands', action='store_true', help='read whole pictures, even if MediaPipe is there')
     if name in ('read', 'evaluate'):
-        one.add_argument('--views', type=int, choices=range(1, 5), default=4,
-                         help='in how many ways MediaPipe is shown a picture (default: 4)')
+        one.add_argument('--views', type=int, choices=range(1, 5),
+                         help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
         one.add_argument('--sure', type=_probability, metavar='SHARE',
                          help='how probable a sign has to be to be said, from 0 to 1 (default: as the reader says)')
     return one

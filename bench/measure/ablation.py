@@ -192,7 +192,7 @@ def accuracies(name, read, data):
         second, signs, told = which == 'second test set', [*map(sign_of, files)], np.exp(read(files, find_hands))
         report = score(told, signs, files, scene_names(files) if second else np.arange(len(files)))
         found[which] = dict(value=report.accuracy, pictures=len(files)) | (dict(interval=report.interval()) if second else {})
-        if name in ANSWERS: found[which] |= dict(given=given(told, signs, load_reader(READER).sure[ANSWERS[name]]))
+        if name in ANSWERS: found[which] |= dict(given=given(told, signs, load_reader(READER).config.thresholds[ANSWERS[name]]))
     return found
 
 
