@@ -177,7 +177,7 @@ def _print_summary(about):
 def evaluate_folder(args # of the command line
                    ) -> int: # exit status
     "Read pictures whose signs stand in their names or folders, and count"
-    from asl_signs.datasets.archives import set_aside_copies
+    from asl_signs.datasets.sets import set_aside_copies
     files, copies = set_aside_copies(_below(args.folder))
     if copies: _say(f'Second copies of test pictures are not counted: {len(copies)}, for example {copies[0]}.')
     signs, readings, status = _signs(files, args.folder), [], 0
@@ -258,8 +258,8 @@ def _command(commands, name, run, purpose):
     if name != 'info':
         one.add_argument('--no-hands', action='store_true', help='read whole pictures, even if MediaPipe is there')
     if name in ('read', 'evaluate'):
-        one.add_argument('--views', type=int, choices=range(1, 5), default=4,
-                         help='in how many ways MediaPipe is shown a picture (default: 4)')
+        one.add_argument('--views', type=int, choices=range(1, 5),
+                         help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
         one.add_argument('--sure', type=_probability, metavar='SHARE',
                          help='how probable a sign has to be to be said, from 0 to 1 (default: as the reader says)')
     return one

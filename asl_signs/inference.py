@@ -18,7 +18,7 @@ def plot_sure(bundle:Bundle # as `read_bundle` returns it
     "What each threshold would have cost, and bought, on held-out film; a dot for the one that was chosen"
     import matplotlib.pyplot as plt # not above: reading needs none
     figure, axis = plt.subplots(figsize=(5, 3.2), dpi=84)
-    for (how, curve), sure in zip(bundle.about['facts']['curves'].items(), bundle.about['sure']):
+    for (how, curve), sure in zip(bundle.about['facts']['curves'].items(), bundle.config.thresholds):
         line, = axis.plot(curve['answered'], curve['right'], label=f'{how}: at least {sure:.0%} probable')
         chosen = min(range(len(curve['threshold'])), key=lambda i: abs(curve['threshold'][i] - sure))
         axis.plot(curve['answered'][chosen], curve['right'][chosen], 'o', color=line.get_color())

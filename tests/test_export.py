@@ -5,7 +5,8 @@ import pytest
 import torch
 from asl_signs.models.export import ExportError, check_parity, export_reader, in_bytes, in_halves, joints_graph, model_card, Parity, sight_graph
 from asl_signs.models.joints import Ensemble, HandNet
-from asl_signs.runtime.fusion import Reader
+from asl_signs.runtime.config import ReadingConfig
+from asl_signs.runtime.fusion import Fusion
 from asl_signs.models.pixels import SightNet
 
 
@@ -57,7 +58,7 @@ def test_rounding_is_allowed():
 
 
 def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_path, monkeypatch):
-    reader = Reader(sight, Ensemble([HandNet(16)]).eval(), np.log(np.full(29, 1/29)), sure=(.5, .5), facts={})
+    reader = Fusion(sight, Ensemble([HandNet(16)]).eval(), ReadingConfig(thresholds=(.5, .5)), {})
     monkeypatch.setattr('asl_signs.models.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
     with pytest.raises(RuntimeError): export_reader(reader, tmp_path/'bundle', [square for square in squares])
     assert not list(tmp_path.iterdir())
@@ -65,5 +66,5 @@ def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_p
 
 def test_the_card_has_every_number_with_what_it_was_measured_on():
     facts = dict(accuracies={'held-out film, with hands': .9567}, frames=13134, held_out=2878, arch='some', steps=1, seed=2)
-    card = model_card(dict(facts=facts, versions={}, size=144, sure=[.7, .8]), {'the second test set': '90.7% (85 to 95)'})
+    card = model_card(dict(facts=facts, versions={}, reading=dict(size=144, thresholds=[.7, .8])), {'the second test set': '90.7% (85 to 95)'})
     for told in ('| held-out film, with hands | 95.7% |', '| the second test set | 90.7% (85 to 95) |', '13,134 frames', '0.70 with hands, 0.80 without', 'GPL-2.0', 'no translator'): assert told in card

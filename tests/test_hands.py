@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 from asl_signs.runtime import landmarks as hands
-from asl_signs.runtime.landmarks import (NUMBERS, TOGETHER, VIEWS, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
+from asl_signs.runtime.config import ReadingConfig
+from asl_signs.runtime.landmarks import (NUMBERS, TOGETHER, Hand, HandFinder, HandsError, crop_hand, film_hands, find_hands, fitted_size, from_row, from_view, hand_model,
                              hand_square, hands_path, is_left, kept_model, mirrored, palm_side, prepare, to_row)
 from asl_signs.core.pictures import PictureError
 from waiting import LONG, wait_for
@@ -135,7 +136,7 @@ def test_without_the_systems_libraries_it_says_which(error, tmp_path, monkeypatc
 
 sides, middle = st.integers(100, 400), st.floats(.35, .65) # what is at the edge is repeated in the margin
 
-@given(width=sides, height=sides, x=middle, y=middle, view=st.sampled_from(VIEWS))
+@given(width=sides, height=sides, x=middle, y=middle, view=st.sampled_from(ReadingConfig.views))
 def test_what_is_seen_in_a_view_is_found_in_the_picture(width, height, x, y, view):
     spot, picture = (int(x*width), int(y*height)), Image.new('RGB', (width, height))
     radius = max(2, max(width, height)//60)
@@ -202,7 +203,7 @@ def test_rows_and_hands_are_the_same():
 
 class ByColour(HandFinder):
     "Stands in for MediaPipe: red says where the hand is, and black that there is none; green ends the process"
-    views = VIEWS[:2]
+    views = ReadingConfig.views[:2]
     def __init__(self, gate=None, name='by colour'): self.gate, self.name, self.looked = gate, name, 0 # gate: a file to wait for after the first block
     def __reduce__(self): return type(self), (self.gate, self.name)
     def facts(self): return self.name
@@ -383,7 +384,7 @@ def frames(tmp_path_factory):
 @mediapipe
 def test_nothing_is_found_in_plain_grey(finder):
     grey = Image.new('RGB', (200, 150), (128, 128, 128))
-    assert finder.find(grey) is None and finder.look(grey) == [None]*len(VIEWS)
+    assert finder.find(grey) is None and finder.look(grey) == [None]*len(ReadingConfig.views)
 
 
 @mediapipe

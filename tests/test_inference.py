@@ -8,14 +8,16 @@ import pytest
 from PIL import Image
 from asl_signs.runtime.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
-from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
+from asl_signs.runtime.landmarks import HandFinder, Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
-from asl_signs.runtime.crops import FAINT, FLAT, contrast, exposed
-from asl_signs.core.pictures import PictureError
+from asl_signs.runtime.config import ReadingConfig
+from asl_signs.runtime.crops import contrast, exposed
+from asl_signs.core.pictures import PictureError, to_rgb
 from asl_signs.datasets.sample import get_sample
-from asl_signs.runtime.reader import CORES, LONGEST, shrunk
+from asl_signs.runtime.reader import CORES, shrunk
 from asl_signs.core.signs import SIGNS
 
+LONGEST = ReadingConfig.longest
 ABSENT = 'torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock', 'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio'
 
 
@@ -39,10 +41,7 @@ class Stand:
     def look(self, picture): return self.row[None]
 
 
-def with_hands(finders):
-    reader = SignReader(hands=True)
-    reader._finders = finders
-    return reader
+def with_hands(finder): return SignReader(finder=finder)
 
 
 def test_it_reads_where_there_is_nothing_but_onnxruntime_numpy_and_pillow(pictures):
@@ -58,8 +57,37 @@ def test_neither_torch_nor_fastai_is_imported(pictures):
 
 
 def test_nothing_is_loaded_before_the_first_reading():
-    reader = SignReader(hands=False)
-    assert reader.reader.sight._session is None and reader._finders is None
+    code = ('import sys; from asl_signs.inference import SignReader; SignReader(); '
+            'print([name for name in ("onnxruntime", "mediapipe") if name in sys.modules])')
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    "Everything that is turned into RGB from now on, wherever in the package"
+    seen = []
+    def counted(picture, *args):
+        seen.append(picture)
+        return to_rgb(picture, *args)
+    for module in [module for name, module in sys.modules.items() if name.startswith('asl_signs.')]:
+        if hasattr(module, 'to_rgb'): monkeypatch.setattr(module, 'to_rgb', counted)
+    return seen
+
+
+HANDS = {'no hands': dict(hands=False), 'a finder': dict(finder='stand'), 'MediaPipe': dict(hands=True)}
+
+@pytest.mark.parametrize('how', HANDS)
+@pytest.mark.parametrize('left', [None, True])
+def test_a_picture_is_turned_into_rgb_once(how, left, pictures, decoded, monkeypatch):
+    hand = film_hands()['V']
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
+    monkeypatch.setattr(HandFinder, 'detect', lambda *_: (hand.landmarks/200, hand.world, False, .9))
+    reader = SignReader(**{name: Stand() if value == 'stand' else value for name, value in HANDS[how].items()})
+    reader.read(pictures[0], left=left)
+    assert decoded == [pictures[0]]
+    assert [reading.best for reading in reader.read_many(pictures[1:4], left=left, progress=False)]
+    assert len(reader.probabilities(pictures[4:7], left=left, progress=False)) == 3
+    assert sorted(decoded) == sorted(pictures[:7])
 
 
 def test_eight_threads_read_what_one_reads(pictures, reader):
@@ -146,7 +174,7 @@ def test_what_ships_is_small_and_says_where_it_comes_from():
     assert sum(file.stat().st_size for file in shipped_bundle().iterdir()) < 8e6
     card = bundle.files['README.md'].decode()
     for told in ('GPL-2.0', 'no translator', 'second test set', 'Where it fails'): assert told in card, told
-    assert 0 < min(bundle.about['sure']) and max(bundle.about['sure']) < 1
+    assert bundle.about['version'] == 2 and 0 < min(bundle.config.thresholds) and max(bundle.config.thresholds) < 1
 
 
 def copied(tmp_path):
@@ -243,14 +271,14 @@ def test_the_reader_is_the_face_of_the_library_and_importing_the_library_loads_n
 
 # Settings, and one picture where many are expected
 
-@pytest.mark.parametrize('settings', [dict(views=0), dict(views=5), dict(views=-1), dict(views='a'), dict(views=2.), dict(views=True), dict(views=None), dict(sure=90), dict(sure=-.1), dict(sure=1.01),
+@pytest.mark.parametrize('settings', [dict(views=0), dict(views=5), dict(views=-1), dict(views='a'), dict(views=2.), dict(views=True), dict(sure=90), dict(sure=-.1), dict(sure=1.01),
                                       dict(sure=float('nan')), dict(sure=float('inf')), dict(sure='0.9'), dict(threads=0), dict(threads=-1), dict(threads=1.5)], ids=str)
 def test_settings_that_cannot_be_are_refused_at_once(settings):
     (name, value), = settings.items()
     with pytest.raises(ValueError, match=f'{name}={value!r} .* number from'): SignReader(hands=False, **settings)
 
 
-@pytest.mark.parametrize('settings', [dict(views=1), dict(views=np.int64(4)), dict(sure=0), dict(sure=1), dict(sure=np.float32(.5)), dict(threads=1)], ids=str)
+@pytest.mark.parametrize('settings', [dict(views=1), dict(views=None), dict(views=np.int64(4)), dict(sure=0), dict(sure=1), dict(sure=np.float32(.5)), dict(threads=1)], ids=str)
 def test_settings_that_can_be(settings, pictures): assert SignReader(hands=False, **settings).read(pictures[0]).best in SIGNS
 
 
@@ -302,12 +330,12 @@ def test_a_faint_frame_is_read_right_or_not_at_all(how, frames, reader):
     wrong = sum(reading.sign not in (None, sign) for reading, (sign, _) in zip(readings, frames))
     assert wrong <= .03*len(frames)
     if how in ('8 %', '5 %', 'fog', 'against the sun', 'coloured fog'): assert sum(reading.best == sign for reading, (sign, _) in zip(readings, frames)) >= .9*len(frames)
-    else: assert all(reading.sign is None for reading, (_, picture) in zip(readings, frames) if contrast(changed(picture, DARK[how])) < FLAT)
+    else: assert all(reading.sign is None for reading, (_, picture) in zip(readings, frames) if contrast(changed(picture, DARK[how])) < ReadingConfig.flat)
 
 
 @film
 def test_film_frames_are_read_as_they_are(frames):
-    for _, picture in frames: assert exposed(picture) is picture and contrast(picture) > 2*FAINT
+    for _, picture in frames: assert exposed(picture) is picture and contrast(picture) > 2*ReadingConfig.faint
 
 
 def test_drawn_pictures_are_read_as_they_are():

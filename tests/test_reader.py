@@ -9,7 +9,8 @@ from PIL import Image
 from asl_signs.models import recipe
 from asl_signs.models.joints import Ensemble, HandNet
 from asl_signs.runtime.landmarks import Hands, HandsError
-from asl_signs.runtime.fusion import Reader, pooled
+from asl_signs.runtime.config import ReadingConfig
+from asl_signs.runtime.fusion import Fusion, pooled
 from asl_signs.models.recipe import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
 from asl_signs.models.pixels import SightNet
 from asl_signs.core.signs import SIGNS, number_of, sign_of
@@ -80,7 +81,8 @@ def test_an_overconfident_half_is_calmed():
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    return Reader(SightNet('resnet18', 64, pretrained=False).eval(), Ensemble([HandNet(32), HandNet(32)]).eval(), np.log(np.full(29, 1/29, np.float32)), (.5, .25), .7, (3., -.2), dict(arch='resnet18'))
+    config = ReadingConfig(weights=(.5, .25), pixel_weight=.7, kv_coefficients=(3., -.2))
+    return Fusion(SightNet('resnet18', 64, pretrained=False).eval(), Ensemble([HandNet(32), HandNet(32)]).eval(), config, dict(arch='resnet18'))
 
 
 def test_kept_and_loaded(tmp_path, reader):
@@ -89,8 +91,8 @@ def test_kept_and_loaded(tmp_path, reader):
     again = load_reader(save_reader(reader, tmp_path/'kept'))
     np.testing.assert_allclose(again.read([file], hands), reader.read([file], hands), atol=.01)
     np.testing.assert_allclose(again.read([file]), reader.read([file]), atol=.01)
-    assert json.loads((tmp_path/'kept'/'reader.json').read_text())['signs'] == [*SIGNS]
-    assert again.judge == reader.judge
+    assert json.loads((tmp_path/'kept'/'reader.json').read_text())['reading']['signs'] == [*SIGNS]
+    assert again.config.kv_coefficients == reader.config.kv_coefficients and again.config.size == 64
 
 
 def test_nothing_half_written_is_left(tmp_path, reader, monkeypatch):
@@ -102,7 +104,7 @@ def test_nothing_half_written_is_left(tmp_path, reader, monkeypatch):
 def test_without_a_hand_both_halves_are_still_heard(tmp_path, reader):
     file = picture(tmp_path, 'A', 1, 80)
     none = Hands([file], np.full((1, 2, 128), np.nan, np.float32))
-    np.testing.assert_allclose(reader.joints(none)[0][0], reader.no_hand)
+    np.testing.assert_allclose(reader.joints(none)[0][0], reader.config.prior, rtol=1e-6)
     assert reader.read([file], none).sum() == pytest.approx(1, abs=1e-4)
 
 

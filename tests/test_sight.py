@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 from asl_signs.train.augment import hard_tfms
 from asl_signs.runtime.landmarks import Hands
-from asl_signs.runtime.crops import ENOUGH, in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
+from asl_signs.runtime.config import ReadingConfig
+from asl_signs.runtime.crops import in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
 from asl_signs.core.pictures import PictureError
 from asl_signs.models.pixels import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
 from asl_signs.core.signs import SIGNS, number_of, sign_of
@@ -87,7 +88,7 @@ def test_it_looks_until_it_is_sure(told, looks, sign):
 def test_four_unsure_looks_are_not_surer_than_one():
     once, often = Voices(('A', 6, .6)), Voices(('A', 1, .6))
     sure, unsure = (np.exp(look_until_sure(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (once, often))
-    assert unsure == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4) and sure > ENOUGH
+    assert unsure == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4) and sure > ReadingConfig.enough
 
 
 @quickly
@@ -117,7 +118,7 @@ def test_pictures_need_not_be_square():
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(.05, 1), st.floats(10, 500), st.floats(1, 3))
 def test_squares_are_where_the_joints_are(x, y, half, side, factor):
     joints = np.float64([(x - half, y - half), (x + half, y + half)])
-    found = square_around(in_picture(joints, (side, 2*side, side)), side, factor)
+    found = square_around(in_picture(joints, (side, 2*side, side)), side, ReadingConfig(crop_factor=factor))
     np.testing.assert_allclose(found[:2], (side + x*side/2, 2*side + y*side/2))
     assert found[2] == pytest.approx(np.clip(factor*half*side, .25*side, 1.2*side))
 

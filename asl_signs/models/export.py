@@ -11,7 +11,7 @@ __all__ = ['OPSET', 'TOLERANCES', 'CHANGED', 'CARD', 'ExportError', 'graph_of', 
 
 # %% ../../nbs/models/04_export.ipynb #e0000003
 import argparse, sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from ..runtime.bundle import load_bundle, read_bundle, sealed
 from ..runtime.landmarks import film_hands
-from ..runtime.crops import ENOUGH, LOOKS, NEAR, cut_square, whole_square
-from ..runtime.fusion import Reader
+from ..runtime.config import ReadingConfig, config_values
+from ..runtime.crops import cut_square, whole_square
+from ..runtime.fusion import Fusion
 from ..core.pictures import to_rgb
-from ..core.signs import SIGNS
 from ..core.cache import no_telemetry, atomic_path, why_not_loaded
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
@@ -121,13 +121,15 @@ class Parity:
     asked:int    # squares and hands that both were asked about
 
 def squares_of(pictures, # anything that `to_rgb` takes
-               size:int  # pixels
+               size:int, # pixels
+               share:float=ReadingConfig.first_crop # side of the square, by the picture's longer side
               ) -> np.ndarray: # uint8 (n, size, size, 3)
-    "Whole pictures, as they are first looked at"
-    return np.stack([np.asarray(cut_square(picture, whole_square(picture), size)) for picture in map(to_rgb, pictures)])
+    "The first crop of each picture"
+    return np.stack([np.asarray(cut_square(picture, whole_square(picture, share), size))
+                     for picture in map(to_rgb, pictures)])
 
-def parity(one:Reader,           # as it was trained
-           other:Reader,         # as it was exported
+def parity(one:Fusion,           # as it was trained
+           other:Fusion,         # as it was exported
            squares:np.ndarray,   # as `squares_of` makes them
            tolerance:float=.05   # how much surer of one sign than of the next the first has to be for its answer to count
           ) -> Parity:           # what was found
@@ -182,9 +184,9 @@ def model_card(about:dict,        # what reader.json will say
               ) -> str:           # Markdown
     "What people have to know before they rely on a reader"
     known = dict(frames=0, held_out=0, arch='unknown', steps='unknown', seed='unknown') | about['facts']
-    with_hands, without = about['sure']
+    with_hands, without = about['reading']['thresholds']
     numbers = numbers_table(known.get('accuracies', {}) | (measured or {}))
-    return CARD.format(**known | dict(version=about['versions'].get('asl_signs', ''), size=about['size'], with_hands=with_hands, without=without, numbers=numbers))
+    return CARD.format(**known | dict(version=about['versions'].get('asl_signs', ''), size=about['reading']['size'], with_hands=with_hands, without=without, numbers=numbers))
 
 # %% ../../nbs/models/04_export.ipynb #e0000012
 def versions() -> dict: # package -> version
@@ -195,15 +197,14 @@ def versions() -> dict: # package -> version
         except PackageNotFoundError: return 'not installed'
     return dict(python=sys.version.split()[0]) | {name: known(name) for name in ('asl_signs', 'torch', 'onnx', 'onnxruntime')}
 
-def description(reader:Reader,  # to be exported
+def description(reader:Fusion,  # to be exported
                 precision:str   # of its weights
                ) -> dict:       # for reader.json
     "Everything about a reader but its networks"
-    return dict(signs=[*SIGNS], size=reader.sight.size, colours='RGB', normalisation='in the graph: bytes from 0 to 255 are divided by 255, then brought to what the backbone was trained with',
-                crop=dict(whole=.95, factor=1.6, least=.25, most=1.2, beyond='edges are repeated', near=NEAR, enough=ENOUGH, looks=LOOKS), precision=precision, weights=[*reader.weights], alone=reader.alone,
-                sure=[*reader.sure], no_hand=np.asarray(reader.no_hand, float).tolist(), judge=[*(reader.judge or ())], facts=reader.facts or {}, versions=versions())
+    config = replace(reader.config, size=reader.sight.size)
+    return dict(reading=config_values(config), precision=precision, facts=reader.facts or {}, versions=versions())
 
-def networks_of(reader:Reader,      # with networks of PyTorch's
+def networks_of(reader:Fusion,      # with networks of PyTorch's
                 precision:str,      # 'float32', 'float16' or 'int8'
                 squares:np.ndarray  # as for `in_bytes`
                ) -> dict:           # file name -> content
@@ -214,7 +215,7 @@ def networks_of(reader:Reader,      # with networks of PyTorch's
     if precision != 'float32': in_halves(joints)
     return {'sight.onnx': sight.SerializeToString(), 'joints.onnx': joints.SerializeToString()}
 
-def export_reader(reader:Reader,           # as `train_reader` or `load_reader` returns it
+def export_reader(reader:Fusion,           # as `train_reader` or `load_reader` returns it
                   folder,                  # where the bundle is to appear; it must not exist yet
                   pictures,                # to compare both on; for 'int8', also to learn from how far numbers range
                   precision:str='float16', # of the weights: 'float32', 'float16', or 'int8' for pixels, which costs answers
@@ -224,7 +225,8 @@ def export_reader(reader:Reader,           # as `train_reader` or `load_reader` 
     if precision not in TOLERANCES: raise ExportError(f'{precision!r} is no precision. Take one of {", ".join(TOLERANCES)}.')
     if Path(folder).exists(): raise ExportError(f'{folder} is there already. Name another folder, or take it away.')
     if not len(pictures): raise ExportError('There is nothing to compare both readers on. Hand over some pictures.')
-    squares, about = squares_of(pictures, reader.sight.size), description(reader, precision)
+    squares = squares_of(pictures, reader.sight.size, reader.config.first_crop)
+    about = description(reader, precision)
     files = networks_of(reader, precision, squares) | {'README.md': model_card(about, measured).encode()}
     with atomic_path(folder) as part:
         part.mkdir()

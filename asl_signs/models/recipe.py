@@ -11,6 +11,7 @@ __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'hard
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000003
 import argparse, json, sys, time
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ from ..datasets.film import film_splitter, films
 from .joints import Ensemble, HandNet, train_committee, train_judge, without_hand
 from ..runtime.landmarks import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
-from ..runtime.fusion import Reader, answered, pooled, threshold_for
+from ..runtime.config import ReadingConfig, config_from, config_values
+from ..runtime.fusion import Fusion, answered, pooled, threshold_for
 from ..core.pictures import PictureError, to_rgb
 from ..metrics.report import Report, score
 from .pixels import SightNet, train_sight
@@ -98,7 +100,7 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each half
     return minimize(cost, [.5]*len(logs), method='L-BFGS-B', bounds=[(0, 5)]*len(logs)).x.tolist()
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000023
-def report_on(reader:Reader,    # or anything else that has its `read`
+def report_on(reader:Fusion,    # or anything else that has its `read`
               files,            # pictures whose signs are known
               hands:Hands=None, # of these pictures; None: only pixels are read
               title:str='',     # of the report
@@ -123,17 +125,17 @@ def curve(told:np.ndarray, # (n, 29) probabilities
     places = np.linspace(0, len(signs) - 1, min(points, len(signs))).astype(int)
     return {name: values[places].astype(float).round(4).tolist() for name, values in zip(('threshold', 'answered', 'right'), curves)}
 
-def calibrate(reader:Reader, # its networks trained; changed in place
+def calibrate(reader:Fusion, # its networks trained; changed in place
               hands:Hands    # of pictures that they have not seen; in some a hand has to be found
-             ) -> Reader:    # the same
+             ) -> Fusion:    # the same
     "Find out how much either half counts, and how sure an answer has to be"
     answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
     joints, left = reader.joints(hands)
-    found, reader.no_hand = hands.found.any(1), without_hand(hands)
-    reader.weights = tuple(fit_weights([half[found] for half in (joints, reader.pixels(hands.files, hands, left))], answers[found]))
-    reader.alone, = fit_weights([reader.pixels(hands.files)], answers)
+    found, halves = hands.found.any(1), (joints, reader.pixels(hands.files, hands, left))
+    weights, (alone,) = fit_weights([half[found] for half in halves], answers[found]), fit_weights([reader.pixels(hands.files)], answers)
+    reader.config = replace(reader.config, prior=without_hand(hands).tolist(), weights=weights, pixel_weight=alone)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
-    reader.sure = tuple(threshold_for(some, signs) for some in told)
+    reader.config = replace(reader.config, thresholds=[threshold_for(some, signs) for some in told])
     reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
     return reader
 
@@ -144,14 +146,14 @@ def train_reader(frames,              # as `film_frames` finds them
                  hand_steps:int=1500, # batches of 256 hands
                  look=find_hands,     # files -> `Hands`
                  seed:int=42          # of both networks
-                ) -> Reader:          # HandsError if MediaPipe or its weights are missing, ImportError if kornia is
+                ) -> Fusion:          # HandsError if MediaPipe or its weights are missing, ImportError if kornia is
     "A reader trained on all of the film but what is held out, calibrated on that"
     get_kornia() # finding hands takes long: better to know before
     train, held_out = take_apart(frames)
     found, coarse, started = look(frames), are_coarse(train), time.time()
     hands = found.of(train)
-    reader = Reader(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_committee(hands, coarse, steps=hand_steps, seed=seed),
-                    without_hand(hands), judge=train_judge(hands))
+    reader = Fusion(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_committee(hands, coarse, steps=hand_steps, seed=seed),
+                    ReadingConfig(prior=without_hand(hands).tolist(), kv_coefficients=train_judge(hands) or ()))
     seconds, hard = round(time.time() - started), harder_frames(held_out)
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
     calibrate(reader, together(measured.values()))
@@ -160,14 +162,14 @@ def train_reader(frames,              # as `film_frames` finds them
     return reader
 
 def accuracies_on(hands,        # name -> the hands in pictures whose signs are known
-                  reader:Reader # calibrated
+                  reader:Fusion # calibrated
                  ) -> dict:     # description -> from 0 to 1, every picture counted
     "How well pictures are read with their hands, and without"
     return {f'{name}, {how}': float(report_on(reader, found.files, found if how == 'with hands' else None).accuracy)
             for name, found in hands.items() for how in ('with hands', 'without')}
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000027
-def save_reader(reader:Reader, # trained
+def save_reader(reader:Fusion, # trained
                 folder         # where it is to appear; it must not exist yet
                ) -> Path:      # the folder
     "Keep a reader"
@@ -175,19 +177,19 @@ def save_reader(reader:Reader, # trained
         part.mkdir()
         for name in ('sight', 'geometry'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
-        about = dict(signs=SIGNS, weights=reader.weights, alone=reader.alone, size=reader.sight.size, arch=reader.sight.arch, members=len(reader.geometry), hidden=reader.geometry.hidden,
-                     judge=reader.judge, sure=reader.sure, no_hand=np.round(reader.no_hand.astype(float), 4).tolist(), facts=reader.facts)
+        config = replace(reader.config, size=reader.sight.size, prior=np.round(reader.config.prior, 4).tolist())
+        about = dict(reading=config_values(config), arch=reader.sight.arch, members=len(reader.geometry), hidden=reader.geometry.hidden, facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
 
 def load_reader(folder # as `save_reader` made it
-               ) -> Reader: # ready to read
+               ) -> Fusion: # ready to read
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
-    nets = dict(sight=SightNet(about['arch'], about['size'], pretrained=False), geometry=Ensemble(HandNet(about['hidden']) for _ in range(about['members'])))
+    config = config_from(about['reading'])
+    nets = dict(sight=SightNet(about['arch'], config.size, pretrained=False), geometry=Ensemble(HandNet(about['hidden']) for _ in range(about['members'])))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
-    return Reader(nets['sight'].eval(), nets['geometry'].eval(), np.float32(about['no_hand']), tuple(about['weights']), about['alone'], about['judge'] and tuple(about['judge']),
-                  tuple(about['sure']), about['facts'])
+    return Fusion(nets['sight'].eval(), nets['geometry'].eval(), config, about['facts'])
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line

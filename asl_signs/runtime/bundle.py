@@ -6,8 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/bundle.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT', 'VERSION', 'NETWORKS', 'CONTENTS', 'BundleError', 'Bundle', 'sha256', 'seal_of', 'sealed', 'described',
-           'check_description', 'checked_file', 'read_bundle', 'shipped_bundle', 'Network', 'SightNetwork',
-           'JointsNetwork', 'load_bundle']
+           'check_description', 'checked_file', 'config_of_version_1', 'config_in', 'read_bundle', 'shipped_bundle',
+           'Network', 'SightNetwork', 'JointsNetwork', 'load_bundle']
 
 # %% ../../nbs/runtime/03_bundle.ipynb #b0000003
 import hashlib, json, threading
@@ -15,27 +15,21 @@ from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 import numpy as np
-from .fusion import Reader
+from .config import ReadingConfig, config_from
+from .fusion import Fusion
 from ..core.signs import SIGNS
 from ..core.cache import give_up, no_telemetry, renew_after_fork, why_not_loaded
 
 # %% ../../nbs/runtime/03_bundle.ipynb #b0000006
-FORMAT, VERSION = 'asl_signs reader', 1
+FORMAT, VERSION = 'asl_signs reader', 2
 NETWORKS = 'sight.onnx', 'joints.onnx'
 CONTENTS = { # what has to be in reader.json, and of which kind
-    'signs': list,        # the vocabulary, in the order of the networks' outputs
-    'size': int,          # pixels, side of the squares that are looked at
-    'colours': str,       # their order in a pixel
-    'normalisation': str, # what becomes of brightness, and where
-    'crop': dict,         # which squares: shares and factors, see the part on looks
-    'weights': list,      # of joints and of pixels; 1/temperature for two opinions at once
-    'alone': float,       # the same for pixels without hands
-    'sure': list,         # how probable a sign has to be: with hands, and without
-    'no_hand': list,      # log-probabilities for when no hand is found
-    'judge': list,        # slope and offset by which K and V are told apart; empty: not at all
-    'facts': dict,        # what it was trained on, by which recipe, and how well it reads
-    'versions': dict,     # of what made it
-    'files': dict}        # name -> bytes and sha256
+    'reading': dict,  # all that decides at reading: the fields of `ReadingConfig`
+    'facts': dict,    # what it was trained on, by which recipe, and how well it reads
+    'versions': dict, # of what made it
+    'files': dict}    # name -> bytes and sha256
+_CONTENTS_1 = dict(signs=list, size=int, colours=str, normalisation=str, crop=dict, weights=list, alone=float, sure=list,
+                   no_hand=list, judge=list, facts=dict, versions=dict, files=dict) # of version 1
 
 class BundleError(RuntimeError):
     "A bundle that is not read; the message says which, what is wrong with it, and what to do"
@@ -43,9 +37,10 @@ class BundleError(RuntimeError):
 @dataclass(eq=False)
 class Bundle:
     "A reader, checked, and not yet loaded"
-    folder:Path # where it came from
-    about:dict  # what reader.json says
-    files:dict  # name -> bytes, those that were checked
+    folder:Path          # where it came from
+    about:dict           # what reader.json says
+    files:dict           # name -> bytes, those that were checked
+    config:ReadingConfig # what decides at reading, as reader.json says
 
 # %% ../../nbs/runtime/03_bundle.ipynb #b0000008
 def sha256(content:bytes # of a file
@@ -83,13 +78,13 @@ def described(folder:Path # of a bundle, it is hoped
 def check_description(about:dict, # what reader.json says
                       file:Path   # where it says so
                      ):           # BundleError if it cannot be used
-    "Refuse a description that is newer, incomplete, of other signs, or changed"
-    if not isinstance(about.get('version'), int) or about['version'] > VERSION:
-        raise BundleError(f'{file} is of version {about.get("version")}, and this asl_signs reads version {VERSION}. Install a newer one: pip install -U asl_signs')
-    for name, kind in CONTENTS.items():
-        if not isinstance(about.get(name), kind): raise BundleError(f'{file} does not say what "{name}" is. It was edited, or is not whole; copy the folder anew.')
-    if about['signs'] != [*SIGNS]:
-        raise BundleError(f'{file} has another vocabulary: {len(about["signs"])} signs from {about["signs"][:1]} to {about["signs"][-1:]}, where {len(SIGNS)} from A to space are read here. Export it with this version.')
+    "Refuse a description that is newer, incomplete, or changed"
+    if about.get('version') not in (1, VERSION) or isinstance(about['version'], bool):
+        raise BundleError(f'{file} is of version {about.get("version")}, and this asl_signs reads versions 1 and {VERSION}. '
+                          f'Install a newer one: pip install -U asl_signs')
+    for name, kind in (_CONTENTS_1 if about['version'] == 1 else CONTENTS).items():
+        if not isinstance(about.get(name), kind):
+            raise BundleError(f'{file} does not say what "{name}" is. It was edited, or is not whole; copy the folder anew.')
     if about.get('seal') != seal_of(about):
         raise BundleError(f'{file} was changed after it was written: its seal is broken. Copy the folder anew, or export it again.')
 
@@ -106,15 +101,37 @@ def checked_file(folder:Path, # of the bundle
     if sha256(content) != listed['sha256']: raise BundleError(f'{file} is not the one this reader was exported with: its SHA-256 differs. Copy it anew.')
     return content
 
+def config_of_version_1(about:dict # what reader.json says
+                       ) -> ReadingConfig: # KeyError or ValueError if it cannot be used
+    "What a bundle of version 1 meant; what it does not mention was the same for all of them"
+    crop = about['crop']
+    if not about['normalisation'].startswith('in the graph'):
+        raise ValueError(f'normalisation={about["normalisation"]!r} cannot be used: version 1 leaves it to the network.')
+    return ReadingConfig(signs=about['signs'], size=about['size'], colours=about['colours'], first_crop=crop['whole'],
+                         crop_factor=crop['factor'], crop_limits=[crop['least'], crop['most']], near=crop['near'],
+                         enough=crop['enough'], max_crops=crop['looks'], weights=about['weights'],
+                         pixel_weight=about['alone'], thresholds=about['sure'], prior=about['no_hand'],
+                         kv_coefficients=about['judge'])
+
+def config_in(about:dict, # what reader.json says, its seal checked
+              file:Path   # where it says so
+             ) -> ReadingConfig: # BundleError names a field that is missing or cannot be used
+    "What decides at reading"
+    try: return config_of_version_1(about) if about['version'] == 1 else config_from(about['reading'])
+    except KeyError as e: reason = f'it does not say what "{e.args[0]}" is.'
+    except ValueError as e: reason = str(e)
+    raise BundleError(f'{file} cannot be obeyed: {reason} Export the reader again, or copy its folder anew.')
+
 def read_bundle(folder # that `export_reader` made
                ) -> Bundle: # BundleError if anything is wrong with it
     "A bundle, with every file checked"
     folder = Path(folder)
     about = described(folder)
     check_description(about, folder/'reader.json')
+    config = config_in(about, folder/'reader.json')
     files = {name: checked_file(folder, name, listed) for name, listed in about['files'].items()}
     if absent := [name for name in NETWORKS if name not in files]: raise BundleError(f'{folder} is not whole: reader.json does not name {absent[0]}. Export it again.')
-    return Bundle(folder, about, files)
+    return Bundle(folder, about, files, config)
 
 # %% ../../nbs/runtime/03_bundle.ipynb #b000000e
 def shipped_bundle() -> Path: # a folder
@@ -136,11 +153,16 @@ class Network:
         self._session, self._lock = None, threading.Lock()
 
     def run(self,
-            values # an array, of the shape and type that the network takes
-           ) -> list: # of arrays; BundleError if it is no network
+            values # an array, of the shape that the network takes
+           ) -> list: # of arrays; BundleError if it is no network, or takes something else
         "What the network makes of its input"
         with self._lock: self._session = self._session or self._loaded()
-        return self._session.run(None, {self._session.get_inputs()[0].name: values})
+        takes = self._session.get_inputs()[0]
+        if any(isinstance(wanted, int) and wanted != given for wanted, given in zip(takes.shape[1:], values.shape[1:])):
+            raise BundleError(f'A network of this bundle takes {takes.shape[1:]}, and reader.json makes that '
+                              f'{[*values.shape[1:]]}: its "size" does not fit. Export the reader again.')
+        if takes.type == 'tensor(uint8)' and values.dtype != np.uint8: values = np.uint8(np.rint(values).clip(0, 255))
+        return self._session.run(None, {takes.name: values})
 
     def _loaded(self):
         no_telemetry()
@@ -151,33 +173,52 @@ class Network:
         try: return onnxruntime.InferenceSession(self.content, options, providers=['CPUExecutionProvider'])
         except Exception as e: raise BundleError(f'A network of this bundle cannot be loaded ({e}). Export it again, or install a newer ONNX Runtime: pip install -U onnxruntime') from e
 
+# %% ../../nbs/runtime/03_bundle.ipynb #8192a4d6
+def _in_order(logs, columns): # of the network's outputs, as this library orders its signs
+    if logs.shape[1] != len(columns):
+        raise BundleError(f'A network of this bundle knows {logs.shape[1]} signs instead of {len(columns)}. Export it again.')
+    return logs[:, columns]
+
 class SightNetwork(Network):
-    "For pixels, as `look` takes it"
+    "The pixel model of a bundle, as `look` takes it"
     def __init__(self,
-                 size:int, # pixels, side of its squares
-                 *args     # as for `Network`
+                 config:ReadingConfig, # its `size`, `colours`, `mean`, `std` and `signs`
+                 *args                 # as for `Network`
                 ):
         super().__init__(*args)
-        self.size = size
+        self.config, self.size = config, config.size
 
     def see(self,
             pictures # uint8 (n, size, size, 3), RGB
            ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) joints from -1 to 1
         "What is in these squares"
-        return tuple(self.run(pictures))
+        logs, joints = self.run(self._as_trained(pictures))
+        return _in_order(logs, self.config.columns), joints
+
+    def _as_trained(self, pictures): # colours and brightness as the network knows them
+        mean, std = self.config.mean, self.config.std
+        if self.config.colours == 'BGR': pictures = np.ascontiguousarray(pictures[..., ::-1])
+        if mean == (0, 0, 0) and std == (1, 1, 1): return pictures
+        return (np.float32(pictures) - np.float32(mean))/np.float32(std)
 
 class JointsNetwork(Network):
-    "For joints, as `read_hands` takes it"
+    "The landmark model of a bundle, as `read_hands` takes it"
+    def __init__(self,
+                 config:ReadingConfig, # its `signs`
+                 *args                 # as for `Network`
+                ):
+        super().__init__(*args)
+        self.columns = config.columns + [len(SIGNS) + column for column in config.columns] # right hands, then left ones
+
     def tell(self,
              joints # float32 (n, 2, 21, 3)
             ):      # (n, 58) log-probabilities
-        "The opinion on these hands"
-        return self.run(joints)[0]
+        "Which signs these landmarks fit"
+        return _in_order(self.run(joints)[0], self.columns)
 
 def load_bundle(bundle:Bundle,   # as `read_bundle` found it
-                threads:int=None # for each network, as above
-               ) -> Reader:      # without PyTorch
+                threads:int=None # that may work on one call of a network; None: one for each core
+               ) -> Fusion:      # without PyTorch
     "The reader in a bundle"
-    about, (sight, joints) = bundle.about, (bundle.files[name] for name in NETWORKS)
-    return Reader(SightNetwork(about['size'], sight, threads), JointsNetwork(joints, threads), np.float32(about['no_hand']), tuple(about['weights']),
-                  about['alone'], tuple(about['judge']) or None, tuple(about['sure']), about['facts'])
+    config, (sight, joints) = bundle.config, (bundle.files[name] for name in NETWORKS)
+    return Fusion(SightNetwork(config, sight, threads), JointsNetwork(config, joints, threads), config, bundle.about['facts'])

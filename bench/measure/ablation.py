@@ -198,7 +198,9 @@ def accuracies(name, read, data):
         report = score(told, signs, files, scene_names(files) if second else np.arange(len(files)))
         found[which] = dict(value=report.accuracy, pictures=len(files))
         if second: found[which] |= dict(interval=report.interval())
-        if name in ANSWERS: found[which] |= dict(given=given(told, signs, load_reader(READER).sure[ANSWERS[name]]))
+        if name not in ANSWERS: continue
+        threshold = load_reader(READER).config.thresholds[ANSWERS[name]]
+        found[which] |= dict(given=given(told, signs, threshold))
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 from asl_signs.data import get_data
 from asl_signs.runtime.landmarks import HandFinder, View, find_hands, palm_side, prepare
+from asl_signs.core.pictures import to_rgb
 from asl_signs.core.signs import sign_of
 from measuring import RESULTS, parser
 
@@ -41,7 +42,7 @@ def finder(threshold): return HandFinder(confidence=threshold)
 
 
 def seen(file, view, side, threshold):
-    return finder(threshold).detect(np.asarray(prepare(file, view, side))) is not None
+    return finder(threshold).detect(np.asarray(prepare(to_rgb(file), view, side))) is not None
 
 
 def measure_film(hands):

@@ -2,8 +2,8 @@
 
 FILM are the folders that the reader was trained on. Whole pictures are read, by the network for pixels alone: held-
 out film as it is, made harder, and with the hand smaller than it was, in the middle and aside. Nothing here looks at
-the second test set. The numbers go to results/reader/looks.json; `NEAR`, `ENOUGH` and `LOOKS` of
-asl_signs.runtime.crops were chosen on them."""
+the second test set. The numbers go to results/reader/looks.json; `near`, `enough` and `max_crops` of
+`ReadingConfig` were chosen on them."""
 import json, time
 from functools import partial
 import numpy as np
