@@ -177,7 +177,7 @@ def _print_summary(about):
 def evaluate_folder(args # of the command line
                    ) -> int: # exit status
     "Read pictures whose signs stand in their names or folders, and count"
-    from asl_signs.datasets.archives import set_aside_copies
+    from asl_signs.datasets.sets import set_aside_copies
     files, copies = set_aside_copies(_below(args.folder))
     if copies: _say(f'Second copies of test pictures are not counted: {len(copies)}, for example {copies[0]}.')
     signs, readings, status = _signs(files, args.folder), [], 0

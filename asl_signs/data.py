@@ -18,7 +18,8 @@ from fastai.vision.all import (CategoryBlock, ConvLayer, DataBlock, DataLoaders,
                                imagenet_stats, nn, parent_label, set_seed)
 from PIL import Image
 from .train.loaders import cached, workers_for
-from .datasets.archives import SETS, DataError, SignData, all_pictures, check, check_signs, sort_pictures
+from .datasets.archives import DataError, all_pictures
+from .datasets.sets import SETS, SignData, check, check_signs, sort_pictures
 from .datasets.film import every_sign, film_splitter
 from .datasets.kaggle import DATASETS, fetch
 from .core.pictures import to_rgb

@@ -16,7 +16,8 @@ import fastai.distributed # gives learners `distrib_ctx`
 from fastai.vision.all import Learner, num_distrib, rank_distrib, set_seed
 from .train.backbones import WeightsError
 from .data import get_data, get_dls
-from .datasets.archives import DataError, SignData
+from .datasets.archives import DataError
+from .datasets.sets import SignData
 from .core.settings import Settings, get_settings
 from .core.cache import cache_dir
 from .training import checkpoints, model_name, new_learner, save_learner, train

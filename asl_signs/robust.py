@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .train.loaders import cached
 from .data import Picture
 from .evaluation import ask
-from .datasets.archives import SignData
+from .datasets.sets import SignData
 from .datasets.film import every_sign, scenes
 from .metrics.report import Report, score
 from .core.settings import Settings, get_settings

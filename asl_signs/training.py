@@ -17,7 +17,7 @@ from . import __version__
 from .train.backbones import get_backbone, local_weights, weights_or_advice
 from .train.loaders import workers_or_advice
 from .data import get_dls
-from .datasets.archives import SignData
+from .datasets.sets import SignData
 from .train.checkpoints import Checkpoints
 from .core.settings import Settings, get_settings
 from .train.callbacks import fast_callbacks, train_quickly

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from asl_signs.train.loaders import CachedDL
 from asl_signs.datasets.rows import get_pixels
 from asl_signs.data import get_block, get_data, get_dls, small_network
-from asl_signs.datasets.archives import SignData
+from asl_signs.datasets.sets import SignData
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.settings import get_settings
 from asl_signs.train.callbacks import BFloat16OnCPU, fast_callbacks, train_quickly

@@ -235,7 +235,7 @@ KNOWN = {
     'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
-    '87,000 pictures and five epochs make 435,000 times the same work': [FRAMES, 5*FRAMES],
+    '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],
     '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
 'distortions': {'a radius of 0.02 is two pixels out of a hundred': EXAMPLE, 'A JPEG of quality 50 and a blur of 0.01 cost it next to nothing': EXAMPLE},
 'drawing': {
@@ -278,7 +278,7 @@ KNOWN = {
 'plots': {'its accuracy above 50 %': EXAMPLE},
 'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
 'sample': {
-    'correlate at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
+    'correlate] at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},

@@ -1,4 +1,4 @@
-"Pictures decoded once: the same pixels as without it, never stale, and whole after interruptions, full disks and two processes at once"
+"Pictures decoded once: the same pixels, never stale, whole after interruptions, full disks and two processes at once"
 import errno, os, pickle, re, subprocess, sys
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -8,8 +8,9 @@ from fastai.vision.all import Resize
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from asl_signs.datasets import rows as cache
-from asl_signs.datasets.rows import BLOCK, finished, get_pixels, make_pixels, pixels_path, small
+from asl_signs.datasets.rows import BLOCK, get_pixels, pixels_path, small
 from asl_signs.data import Picture
+from asl_signs.core.cache import CacheError
 from asl_signs.datasets.archives import DataError
 
 SIZE = 8
@@ -60,7 +61,8 @@ def test_a_stale_cache_is_not_used(change, files):
     if change == 'one less': files.pop()
     after = get_pixels(files, 9 if change == 'another size' else SIZE)
     assert after.path != before.path
-    assert np.array_equal(after.take(after.rows(files[3:5])), np.stack([small(file, after.size) for file in files[3:5]]))
+    again = np.stack([small(file, after.size) for file in files[3:5]])
+    assert np.array_equal(after.take(after.rows(files[3:5])), again)
 
 
 @pytest.mark.parametrize('length', [0, 50, 1000, -1])
@@ -96,22 +98,24 @@ def test_what_an_interrupted_run_left_damaged_is_made_anew(damage, files, monkey
     if damage == 'the list': log.write_text(log.read_text()[:-3])
     if damage == 'a word in the list': log.write_text(log.read_text().replace('256 ', 'no! '))
     if damage == 'no list': log.unlink()
-    assert count_decoded(files) == {'a block': 600 - BLOCK, 'the list': 600 - BLOCK, 'a word in the list': 600 - BLOCK}.get(damage, 600)
+    assert count_decoded(files) == (600 - BLOCK if damage in ('a block', 'the list', 'a word in the list') else 600)
 
 
 def test_a_disk_that_is_too_small_is_said_before(files, monkeypatch):
-    monkeypatch.setattr(cache.shutil, 'disk_usage', lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(DataError, match=r'0\.00 GB in .*pixels, where 0\.00 GB are free\. Make room'): get_pixels(files, SIZE)
+    monkeypatch.setattr('shutil.disk_usage', lambda folder: SimpleNamespace(free=1000))
+    message = r'0\.00 GB in .*pixels, where 0\.00 GB are free\. Make room'
+    with pytest.raises(DataError, match=message): get_pixels(files, SIZE)
     assert [file.suffix for file in pixels_path(files, SIZE).parent.iterdir()] == ['.lock']
 
 
 def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypatch):
     monkeypatch.setattr(os, 'cpu_count', lambda: 1)
-    def full(start, *args, **kwargs):
+    def full(part, start, *rest):
         if start: raise OSError(errno.ENOSPC, 'No space left on device')
-        return write(start, *args, **kwargs)
-    write = cache.write_block
-    with patch.object(cache, 'write_block', full), pytest.raises(DataError, match='Make room, set ASL_SIGNS_CACHE'): get_pixels(files, SIZE)
+        return write(part, start, *rest)
+    write = cache.write_rows
+    message = 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
+    with patch.object(cache, 'write_rows', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
     assert count_decoded(files) == 600 - BLOCK
 
 
@@ -125,15 +129,17 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 from asl_signs.datasets import rows as cache
-with patch.object(cache, 'small', side_effect=cache.small) as decoded: pixels = cache.get_pixels([*Path(sys.argv[1]).iterdir()], 8)
+files = [*Path(sys.argv[1]).iterdir()]
+with patch.object(cache, 'small', side_effect=cache.small) as decoded: pixels = cache.get_pixels(files, 8)
 print(f'made {decoded.call_count} {int(pixels.array.sum(dtype="int64"))}')'''
 
 
 def test_of_two_processes_at_once_one_makes_it(files):
-    both = [subprocess.Popen([sys.executable, '-c', SCRIPT, files[0].parent], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=600)[0]).groups() for process in both]
-    assert sorted(int(decoded) for decoded, _ in said) == [0, 600]
-    assert {int(total) for _, total in said} == {int(expected(files).sum(dtype='int64'))}
+    command = [sys.executable, '-c', SCRIPT, files[0].parent]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    made = [re.search(r'made (\d+) (\d+)', process.communicate(timeout=600)[0]).groups() for process in both]
+    assert sorted(int(decoded) for decoded, _ in made) == [0, 600]
+    assert {int(total) for _, total in made} == {int(expected(files).sum(dtype='int64'))}
 
 
 def test_pickled_is_the_place_and_not_the_pixels(files):

@@ -57,8 +57,8 @@ def test_exactly_the_film_is_trained_on(sample, spoil, fast):
 
 def test_what_was_left_out_is_named(sample):
     strangers(sample)
-    said = repr(get_data(sample))
-    assert 'Left out' in said and 'cover.jpg' in said and '3 pictures' in said
+    message = repr(get_data(sample))
+    assert 'Left out' in message and 'cover.jpg' in message and '3 pictures' in message
 
 
 def test_a_network_is_named_after_exactly_the_files_it_was_trained_on(sample, tmp_path):

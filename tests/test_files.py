@@ -6,7 +6,8 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.datasets.archives import DataError, all_pictures, check, is_picture, pictures_in, set_aside_copies, sort_pictures
+from asl_signs.datasets.archives import DataError, all_pictures, is_picture, pictures_in
+from asl_signs.datasets.sets import check, set_aside_copies, sort_pictures
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.settings import Settings, from_environment, get_settings
 from asl_signs.core.signs import SIGNS, named_sign, number_of, set_of, sign_of
@@ -50,11 +51,13 @@ def test_every_picture_is_kept_once(pictures, nested):
 
 def test_what_is_named_alike_and_shows_something_else_is_no_copy(tmp_path):
     people = [written(tmp_path/person/'A'/'A0001_test.jpg', person) for person in ('ann', 'bob')]
-    takes = [written(tmp_path/person/'A'/'1.jpg', 'the same') for person in ('ann', 'bob')] # no test pictures: nobody's copies
+    # No test pictures, and so nobody's copies:
+    takes = [written(tmp_path/person/'A'/'1.jpg', 'the same') for person in ('ann', 'bob')]
     assert set_aside_copies(people + takes) == (sorted(people + takes), [])
 
 
-@pytest.mark.parametrize('name', ['A0001_test (1).jpg', 'A0001_test - Copy.jpg', 'Copy of A0001_test.jpg', 'a0001_TEST.jpg', 'B0001_test_2.png'])
+@pytest.mark.parametrize('name', ['A0001_test (1).jpg', 'A0001_test - Copy.jpg', 'Copy of A0001_test.jpg',
+                                  'a0001_TEST.jpg', 'B0001_test_2.png'])
 def test_what_is_left_of_a_test_picture_is_never_trained_on(name): assert set_of(Path('A')/name) != 'train'
 
 
@@ -66,46 +69,50 @@ def test_pictures_are_known_by_a_list_that_is_the_same_on_every_machine(kind, tm
         assert pictures_in(tmp_path) == [tmp_path/f'a.{kind}'] and is_picture(Path(f'A.{kind.upper()}'))
 
 
-@pytest.mark.parametrize('name', ['.ipynb_checkpoints', '.Trash-0', '.hidden', '@eaDir', '__MACOSX', '#recycle', '$RECYCLE.BIN', 'System Volume Information'])
+@pytest.mark.parametrize('name', ['.ipynb_checkpoints', '.Trash-0', '.hidden', '@eaDir', '__MACOSX', '#recycle',
+                                  '$RECYCLE.BIN', 'System Volume Information'])
 def test_housekeeping_folders_are_passed_over(name, tmp_path, cache):
-    shown = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
-    for folder in (tmp_path/'mine'/name, tmp_path/'mine'/'A'/name, tmp_path/'mine'/name/'A'): written(folder/'A2.jpg', 'rubbish')
+    picture = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
+    for folder in (tmp_path/'mine'/name, tmp_path/'mine'/'A'/name, tmp_path/'mine'/name/'A'):
+        written(folder/'A2.jpg', 'rubbish')
     archive = shutil.make_archive(tmp_path/'mine', 'zip', tmp_path/'mine')
-    assert pictures_in(tmp_path/'mine') == [shown]
+    assert pictures_in(tmp_path/'mine') == [picture]
     assert [file.name for file in all_pictures(Path(archive))] == ['A1.jpg']
 
 
 def test_a_folder_is_searched_once_however_many_links_lead_to_it(tmp_path):
-    shown = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
+    picture = written(tmp_path/'mine'/'A'/'A1.jpg', 'picture')
     (tmp_path/'mine'/'A'/'up').symlink_to(tmp_path/'mine')
     (tmp_path/'mine'/'0').symlink_to(tmp_path/'mine'/'A') # sorts before what it leads to
     (tmp_path/'links').mkdir()
     (tmp_path/'links'/'data').symlink_to(tmp_path/'mine')
-    assert pictures_in(tmp_path/'mine') == [shown]
+    assert pictures_in(tmp_path/'mine') == [picture]
     assert pictures_in(tmp_path/'links') == [tmp_path/'links'/'data'/'A'/'A1.jpg']
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
-    shown, locked = written(tmp_path/'A'/'A1.jpg', 'picture'), written(tmp_path/'B'/'B1.jpg', 'picture').parent
+    picture, locked = written(tmp_path/'A'/'A1.jpg', 'picture'), written(tmp_path/'B'/'B1.jpg', 'picture').parent
     scandir = os.scandir
     def refusing(folder):
         if Path(folder) == locked: raise PermissionError(13, 'Permission denied')
         return scandir(folder)
     with patch('os.scandir', refusing):
-        with pytest.warns(UserWarning, match=str(locked)): assert pictures_in(tmp_path) == [shown]
+        with pytest.warns(UserWarning, match=str(locked)): assert pictures_in(tmp_path) == [picture]
         remarks = []
-        assert all_pictures(tmp_path, remarks) == [shown] and str(locked) in remarks[0]
+        assert all_pictures(tmp_path, remarks) == [picture] and str(locked) in remarks[0]
         with pytest.raises(DataError, match='Permission denied'): all_pictures(locked)
 
 
 @given(epochs=st.integers(0, 99), lr=st.floats(1e-6, 1), pretrained=st.booleans())
 def test_settings_from_the_environment(epochs, lr, pretrained):
-    with patch.dict(os.environ, ASL_SIGNS_EPOCHS=str(epochs), ASL_SIGNS_LR=str(lr), ASL_SIGNS_PRETRAINED=str(int(pretrained))):
+    variables = dict(ASL_SIGNS_EPOCHS=str(epochs), ASL_SIGNS_LR=str(lr), ASL_SIGNS_PRETRAINED=str(int(pretrained)))
+    with patch.dict(os.environ, variables):
         assert get_settings() == Settings(epochs=epochs, lr=lr, pretrained=pretrained)
 
 
 def test_unreadable_settings_are_named():
-    with patch.dict(os.environ, ASL_SIGNS_LR='fast'), pytest.raises(ValueError, match="ASL_SIGNS_LR='fast' should be a number"): from_environment()
+    message = "ASL_SIGNS_LR='fast' should be a number"
+    with patch.dict(os.environ, ASL_SIGNS_LR='fast'), pytest.raises(ValueError, match=message): from_environment()
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ from asl_signs.datasets.film import TAKES, FilmError, every_sign, film_splitter,
 from asl_signs.core.signs import number_of, sign_of
 
 stretches, gaps, shares = st.integers(1, 600), st.integers(0, 120), st.sampled_from([.1, .2, .25, .3, .5, 2/3])
-numberings = st.dictionaries(st.sampled_from(['A', 'B', 'del']), st.sets(st.integers(0, 3000), min_size=1, max_size=80), min_size=1)
+numbers = st.sets(st.integers(0, 3000), min_size=1, max_size=80)
+numberings = st.dictionaries(st.sampled_from(['A', 'B', 'del']), numbers, min_size=1)
 
 
-def frames(numbering): return [Path(sign)/f'{sign}{number}.jpg' for sign, numbers in numbering.items() for number in numbers]
+def frames(numbering):
+    return [Path(sign)/f'{sign}{number}.jpg' for sign, numbers in numbering.items() for number in numbers]
 
 
 def sides(split, files):
@@ -44,7 +46,7 @@ def by_the_rule(files, share, stretch, gap):
 
 
 @given(numberings, shares, stretches, gaps, st.randoms())
-def test_frames_in_any_order_are_split_by_their_numbers_where_that_serves_every_sign(numbering, share, stretch, gap, random):
+def test_frames_in_any_order_are_split_by_number_where_that_serves_every_sign(numbering, share, stretch, gap, random):
     files = frames(numbering)
     random.shuffle(files)
     if not (expected := by_the_rule(files, share, stretch, gap)): return
@@ -63,16 +65,19 @@ def test_every_sign_is_on_both_sides_or_it_is_named(numbering, share, stretch, g
 
 @pytest.mark.parametrize('name', ['IMG_{:04}', 'WIN_20261125_18_{:02}_00_Pro', '{}', 'hand (copy {})'])
 def test_a_camera_that_numbers_on_from_sign_to_sign(name):
-    files = [Path(sign)/f'{name.format(20*i + n)}.jpg' for i, sign in enumerate('ABCDEFGHIJKLMNOPQRSTUV') for n in range(1, 21)]
+    signs = enumerate('ABCDEFGHIJKLMNOPQRSTUV')
+    files = [Path(sign)/f'{name.format(20*i + n)}.jpg' for i, sign in signs for n in range(1, 21)]
     train, valid = sides(film_splitter(), files)
     for side, least in ((train, 14), (valid, 3)):
         assert min(sum(sign_of(f) == sign for f in side) for sign in 'ABCDEFGHIJKLMNOPQRSTUV') >= least
 
 
-@pytest.mark.parametrize('names', [['9f8e', '0ab1', '77cd', '1e5', '21a', 'bb9'], ['cat', 'dog', 'cow', 'hen', 'pig', 'owl'],
+@pytest.mark.parametrize('names', [['9f8e', '0ab1', '77cd', '1e5', '21a', 'bb9'],
+                                   ['cat', 'dog', 'cow', 'hen', 'pig', 'owl'],
                                    ['3f2504e0-4f89', '6ba7b810-9dad', '00a0c91e-6bf6', '1e2504e0-0000', '2-a', '3-b']])
 def test_names_that_are_no_numbers_are_refused_and_not_split_at_random(names):
-    with pytest.raises(FilmError, match='pictures of A are not numbered') as error: film_splitter()([Path('A')/f'{name}.jpg' for name in names])
+    files = [Path('A')/f'{name}.jpg' for name in names]
+    with pytest.raises(FilmError, match='pictures of A are not numbered') as error: film_splitter()(files)
     assert sum(f'{name}.jpg' in str(error.value) for name in names) == 3 and "split='random'" in str(error.value)
 
 
@@ -80,7 +85,8 @@ def test_signs_with_too_few_pictures_are_named():
     files = frames({'A': range(1, 41), 'B': [1, 2, 3], 'del': [7]})
     with pytest.raises(FilmError, match='never kept for validation would be B, del'): film_splitter()(files)
     lonely = frames({'A': range(1, 41), 'B': [1]})
-    with pytest.raises(FilmError, match='never trained on would be B'): every_sign(lambda files: ([*range(40)], [40]))(lonely)
+    split = every_sign(lambda files: ([*range(40)], [40]))
+    with pytest.raises(FilmError, match='never trained on would be B'): split(lonely)
 
 
 @given(shares, st.integers(1, 600), st.integers(1, 4000))
@@ -132,7 +138,8 @@ def photograph(folder, sign, number, background, hand):
 
 def test_scenes_follow_the_background_and_not_the_hand(tmp_path):
     grey, green, skin, dark = (128, 128, 128), (40, 160, 40), (220, 180, 150), (90, 60, 50)
-    shots = [('A', 1, grey, skin), ('A', 2, grey, dark), ('A', 3, green, dark), ('A', 4, grey, skin), ('B', 1, grey, skin)]
+    shots = [('A', 1, grey, skin), ('A', 2, grey, dark), ('A', 3, green, dark), ('A', 4, grey, skin),
+             ('B', 1, grey, skin)]
     files = [photograph(tmp_path, *shot) for shot in shots]
     assert scenes(files) == [0, 0, 1, 2, 3]
     assert scenes(files[::-1])[::-1] == [1, 1, 2, 3, 0]  # whoever comes first begins the count

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image
 from asl_signs.datasets.drawing import portrait
-from asl_signs.datasets.archives import pictures_in, unreadable
+from asl_signs.datasets.archives import pictures_in
+from asl_signs.datasets.sets import unreadable
 from asl_signs.core.pictures import MOST_PIXELS, PictureError, to_rgb
 from asl_signs.datasets.sample import draw_sample
 
@@ -199,8 +200,8 @@ def test_is_read_right(given, expected, off, tmp_path):
 @pytest.mark.parametrize('name', ['.K.png', '._K.png', '__MACOSX/A/K.png', 'hands.jpg/notes.txt'])
 def test_hidden_files_and_folders_named_like_pictures_are_not_looked_for(name, tmp_path):
     written(tmp_path, name, b'not a picture')
-    shown = written(tmp_path, 'A/K.png', PNG)
-    assert pictures_in(tmp_path) == [shown]
+    picture = written(tmp_path, 'A/K.png', PNG)
+    assert pictures_in(tmp_path) == [picture]
 
 
 @pytest.mark.skipif(os.name != 'posix' or os.geteuid() == 0, reason='whoever is root may read everything')
@@ -244,6 +245,13 @@ def test_a_broken_exif_block_neither_stops_nor_hides_the_orientation():
     lying = HAND.copy()
     lying.info['exif'] = b'Exif\0\0MM\0*\0\0\0\xff'
     assert np.array_equal(to_rgb(lying), PIXELS)
+
+
+@pytest.mark.parametrize('orientation', [0, 9, 70_000, 'sideways', (6, 6), 6.5])
+def test_an_orientation_that_means_nothing_leaves_the_pixels_as_they_are(orientation):
+    picture = HAND.copy()
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    assert np.array_equal(to_rgb(picture), PIXELS)
 
 
 def test_what_was_handed_over_stays_as_it_was(tmp_path):

@@ -14,6 +14,7 @@ from fastai.data.transforms import RandomSplitter
 from asl_signs.data import get_splitter
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.signs import SIGNS, number_of
+import lessons
 from lessons import (LessonError, absolute, accuracy_rows, check_first, main, progress_in, replace_folder, run_notebook,
                      shrink, tidy)
 from waiting import LONG, wait_for
@@ -245,6 +246,24 @@ def test_a_notebook_that_fails_names_its_section(code, said, tmp_path):
     else:
         with pytest.raises(LessonError) as e: run_notebook(tmp_path/'tea.ipynb')
         assert said in str(e.value)
+
+
+def test_python_that_no_interrupt_ends_is_ended(tmp_path, monkeypatch):
+    deaf = """if True:
+        import signal, time
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        open('begun', 'w').close()
+        time.sleep(9999)"""
+    nbformat.write(new_notebook(cells=[new_markdown_cell('# Sums'), new_code_cell(deaf)]), tmp_path/'deaf.ipynb')
+    monkeypatch.setattr(lessons, 'PATIENCE', .1)
+    monkeypatch.setitem(lessons.KERNEL.KernelManager, 'shutdown_wait_time', 1)
+    real, done = lessons.wait, []
+    def interrupted(*args, **how):
+        if (tmp_path/'begun').exists() and not done: raise KeyboardInterrupt(done.append('pressed'))
+        return real(*args, **how)
+    monkeypatch.setattr(lessons, 'wait', interrupted)
+    with pytest.raises(KeyboardInterrupt): run_notebook(tmp_path/'deaf.ipynb')
+    assert done == ['pressed']
 
 
 def test_how_many_were_right_is_whole():

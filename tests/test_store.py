@@ -169,8 +169,8 @@ def test_only_a_missing_module_is_called_missing():
     needs = why_not_loaded(ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), 'onnx', 'asl_signs[export]')
     assert needs == 'ml_dtypes is missing, and onnx needs it: pip install --upgrade onnx'
     for error in (ModuleNotFoundError("No module named 'onnx.half'", name='onnx.half'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
-        said = why_not_loaded(error, 'onnx', 'asl_signs[export]')
-        assert 'onnx is installed, but cannot be loaded' in said and type(error).__name__ in said and str(error) in said and 'missing' not in said
+        message = why_not_loaded(error, 'onnx', 'asl_signs[export]')
+        assert 'onnx is installed, but cannot be loaded' in message and type(error).__name__ in message and str(error) in message and 'missing' not in message
 
 
 def test_what_a_user_has_set_stays_so(monkeypatch):

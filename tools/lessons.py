@@ -33,6 +33,9 @@ def progress_in(message:dict # from a Jupyter kernel
     return ', '.join(f'{percent}% of {total}' for percent, total in re.findall(r'(\d+)\.\d\d% \[\d+/(\d+)', html))
 
 
+INTERRUPTS, PATIENCE = 4, 15 # how many before Python is ended; seconds after each, for a cell to clean up undisturbed
+
+
 class Visible(NotebookClient):
     "A notebook client with a line of progress: cells done, the section, and how far training is"
     # The section says more to a person than the number of a cell. nbclient calls `on_cell_start` when a cell starts,
@@ -40,15 +43,21 @@ class Visible(NotebookClient):
     def watch(self, bar # tqdm's
              ):         # the client itself
         "Show progress on this bar"
-        self.bar, self.section, self.loop, self.stopped = bar, '', None, False
+        self.bar, self.section, self.loop = bar, '', None
+        self.stopped, self.asked = False, 0
         self.on_cell_start = self._start
         return self
 
     def stop(self):
         "End the run from another thread: the cell at work is interrupted and cleans up, no other is started"
+        # An interrupt between the end of a cell and its reply loses the reply, and no further one helps: if several
+        # have ended nothing, Python itself is ended.
         self.stopped = True # also if no cell is at work that could be interrupted
         # This is another thread than the client's, so its own loop is asked.
-        if self.loop and self.km: asyncio.run_coroutine_threadsafe(self.km.interrupt_kernel(), self.loop)
+        if not (self.loop and self.km): return
+        self.asked += 1
+        if self.asked <= INTERRUPTS: asyncio.run_coroutine_threadsafe(self.km.interrupt_kernel(), self.loop)
+        elif self.asked == INTERRUPTS + 1: asyncio.run_coroutine_threadsafe(self.km.shutdown_kernel(), self.loop)
 
     def _start(self, cell, cell_index):
         if self.stopped: raise KeyboardInterrupt
@@ -100,7 +109,7 @@ def _execute(client):
         while not running.done():
             try:
                 if client.stopped: client.stop() # more than once: Python ignores an interrupt that meets a destructor
-                wait([running], timeout=15)      # long enough for the cell to clean up undisturbed
+                wait([running], timeout=PATIENCE)
             except KeyboardInterrupt: client.stopped = True
     if client.stopped: raise KeyboardInterrupt
     running.result()

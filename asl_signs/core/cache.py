@@ -21,15 +21,18 @@ class CacheError(OSError):
 
 def _expanded(path, variable):
     try: return Path(path).expanduser()
-    except RuntimeError as e: raise CacheError(f'{variable} is {path}, but this user has no such home folder ({e}). Write the path out.') from e
+    except RuntimeError as e:
+        why = f'{variable} is {path}, but this user has no such home folder ({e}).'
+        raise CacheError(f'{why} Write the path out.') from e
 
-def cache_dir() -> Path: # a folder; it need not exist yet; CacheError if this user has no home folder, and no other was named
+def cache_dir() -> Path: # a folder; it need not exist yet; CacheError without a home folder or another one named
     "Where what can be made again is kept: `ASL_SIGNS_CACHE`, or the system's place for caches"
     if named := os.environ.get('ASL_SIGNS_CACHE'): return _expanded(named, 'ASL_SIGNS_CACHE')
     from platformdirs import user_cache_path # not above: who only reads pictures need not have it
-    with suppress(RuntimeError): # of newer platformdirs, where no home folder is known; older ones say '~/.cache/asl_signs'
+    with suppress(RuntimeError): # without a home folder newer platformdirs raise; older ones say '~/.cache/asl_signs'
         if (place := user_cache_path('asl_signs', appauthor=False)).is_absolute(): return place
-    raise CacheError('This user has no home folder, and so no place for a cache. Set ASL_SIGNS_CACHE to a folder that can be written to.')
+    raise CacheError('This user has no home folder, and so no place for a cache. '
+                     'Set ASL_SIGNS_CACHE to a folder that can be written to.')
 
 # %% ../../nbs/core/02_cache.ipynb #43509c7a
 def out_dir() -> Path: # a folder; it need not exist yet
@@ -61,7 +64,8 @@ def _is_about(error, folder): # does it say that this folder cannot be written t
 def _way_out(folder):
     for variable, place in dict(ASL_SIGNS_CACHE=cache_dir, ASL_SIGNS_OUT=out_dir).items():
         with suppress(CacheError, ModuleNotFoundError):
-            if place() in (folder, *folder.parents): return f'Make room, or set {variable} to a folder that can be written to.'
+            if place() not in (folder, *folder.parents): continue
+            return f'Make room, or set {variable} to a folder that can be written to.'
     return 'Make room, or name a folder that can be written to.'
 
 @contextmanager
@@ -77,7 +81,7 @@ def writing(path:str|Path # a file or folder that is being made
 # %% ../../nbs/core/02_cache.ipynb #6cea4319
 @contextmanager
 def atomic_path(path:str|Path # a file or folder that is to appear; a folder must not exist yet
-         ):             # a context manager; its value is the place to write to; CacheError if there is no room for it
+               ):             # a context manager; its value is where to write; CacheError if there is no room for it
     "Let `path` appear completely, or not at all if the block fails or is interrupted"
     path = Path(path)
     with writing(path):
@@ -93,7 +97,7 @@ def lock(path:str|Path,   # what is to be made by one process at a time
          patience:float=2 # seconds to wait before saying so
         ):                # a context manager; CacheError if nothing can be made there
     "Wait until no other process is at work on `path`, and keep others waiting meanwhile"
-    from filelock import FileLock, Timeout # as above
+    from filelock import FileLock, Timeout # not at the top: who only reads pictures need not have it
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,8 +137,8 @@ def progress(things,         # any iterable
     return tqdm(things, what, total, leave=False, disable=not show)
 
 # %% ../../nbs/core/02_cache.ipynb #a4546f41
-def as_json(facts # dicts, lists, words and numbers, also of NumPy
-           ) -> str: # lines of JSON; `null` for numbers that are not finite
+def as_json(facts      # dicts, lists, words and numbers, also of NumPy
+           ) -> str:   # lines of JSON; `null` for numbers that are not finite
     "Facts as text that any program can read"
     return json.dumps(_plain(facts), indent=1, allow_nan=False)+'\n'
 
@@ -169,10 +173,12 @@ def why_not_loaded(error:Exception, # raised while it was imported
                   ) -> str:         # one or two sentences
     "Why a library cannot be used: it is missing only if exactly this module was not found"
     quoted = f"'{install}'" if '[' in install else install # a shell would look for files of that name
-    absent = (getattr(error, 'name', None) or '').partition('.')[0] if isinstance(error, ModuleNotFoundError) else ''
+    absent = ''
+    if isinstance(error, ModuleNotFoundError): absent = (error.name or '').partition('.')[0]
     if absent and error.name == name: return f'{name} is missing: pip install {quoted}'
     if absent not in ('', name): return f'{absent} is missing, and {name} needs it: pip install --upgrade {name}'
-    return f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). Install it anew: pip install --force-reinstall {name}'
+    return (f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). '
+            f'Install it anew: pip install --force-reinstall {name}')
 
 # %% ../../nbs/core/02_cache.ipynb #be477757
 def record(name:str,     # what was measured, e.g. 'second test set'

@@ -295,7 +295,7 @@ class SignReader:
                     **kwargs # left, portion and progress, as for `read_many`
                    ):       # a DataFrame of pandas: file, sign, best, confidence, box, and what is wrong with a picture; PictureError if there is no picture
         "The signs in a folder's pictures"
-        from asl_signs.datasets.archives import set_aside_copies
+        from asl_signs.datasets.sets import set_aside_copies
         pd = _pandas()
         files, copies = set_aside_copies(pictures_below(folder))
         if copies: warnings.warn(f'{len(copies)} second copies of pictures are left out. The first: {copies[0]}', stacklevel=2)

@@ -1,4 +1,4 @@
-"""The numbers on the real film that nbs/datasets/05_film.ipynb shows
+"""The numbers on the real film that nbs/datasets/06_film.ipynb shows
 
 python bench/measure/film.py likeness 100px-24cls            (a folder with grassknoted/asl-alphabet, or its archive)
 python bench/measure/film.py splits 96px-28cls:test-dev      (folders with both archives)
