@@ -1,4 +1,5 @@
 "Exporting where it is no part of the page: eight bits, what is left behind when it fails, what the card says"
+from email.message import Message
 import numpy as np
 import onnxruntime
 import pytest
@@ -8,6 +9,8 @@ from asl_signs.models.joints import Ensemble, HandNet
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.fusion import Fusion
 from asl_signs.models.pixels import SightNet
+from asl_signs.models.recipe import data_lines
+from pages import address
 
 
 @pytest.fixture(scope='module')
@@ -64,7 +67,31 @@ def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def card_of(measured=None, **facts):
+    return model_card(dict(facts=facts, versions={}, reading=dict(size=144, thresholds=[.7, .8])), measured)
+
+
 def test_the_card_has_every_number_with_what_it_was_measured_on():
-    facts = dict(accuracies={'held-out film, with hands': .9567}, frames=13134, held_out=2878, arch='some', steps=1, seed=2)
-    card = model_card(dict(facts=facts, versions={}, reading=dict(size=144, thresholds=[.7, .8])), {'the second test set': '90.7% (85 to 95)'})
-    for told in ('| held-out film, with hands | 95.7% |', '| the second test set | 90.7% (85 to 95) |', '13,134 frames', '0.70 with hands, 0.80 without', 'GPL-2.0', 'no translator'): assert told in card
+    facts = dict(accuracies={'held-out film, with hands': .9567}, arch='some', steps=1, seed=2)
+    card = card_of({'the second test set': '90.7% (85 to 95)'}, data=data_lines('some', 13134, 2878), **facts)
+    for line in ('| held-out film, with hands | 95.7% |', '| the second test set | 90.7% (85 to 95) |', '13,134 frames',
+                 '0.70 with hands; 0.80 without', 'GPL-2.0', 'no translator'): assert line in card
+
+
+def test_the_card_says_of_each_reader_what_is_known_about_that_one():
+    card = card_of(data=['Trained on drawings.'], failures=['S is taken for T.'])
+    assert '- Trained on drawings.' in card and '- S is taken for T.' in card and 'not written down' not in card
+    for line in ('GPL', 'film', 'MediaPipe', 'taken for M', 'second test set'): assert line not in card
+    assert card_of().count('not written down') == 2 # and nothing of another reader
+
+
+def test_the_card_says_how_good_answers_were():
+    curve = dict(threshold=[.9, .7, .5], answered=[.2, .5, 1.], right=[1., .97, .6])
+    card = card_of(curves={'with hands': curve})
+    assert '0.70 with hands, where 97% of such answers were right; 0.80 without. That is' in card
+
+
+def test_the_address_on_the_card_is_that_of_the_package(monkeypatch):
+    assert f'[asl_signs]({address()})' in card_of()
+    monkeypatch.setattr('asl_signs.models.export.metadata', lambda name: Message())
+    assert 'Made by asl_signs ' in card_of()

@@ -6,14 +6,14 @@ Docs: https://asl-signs.github.io/asl_signs/models/export.html.md"""
 
 # %% auto #0
 __all__ = ['OPSET', 'TOLERANCES', 'CHANGED', 'CARD', 'ExportError', 'graph_of', 'ask_sight', 'sight_graph', 'joints_graph',
-           'in_halves', 'in_bytes', 'Parity', 'squares_of', 'parity', 'numbers_table', 'model_card', 'versions',
-           'description', 'networks_of', 'export_reader', 'check_parity', 'arguments', 'main']
+           'in_halves', 'in_bytes', 'Parity', 'squares_of', 'parity', 'numbers_table', 'thresholds_sentence',
+           'model_card', 'versions', 'description', 'networks_of', 'export_reader', 'check_parity', 'arguments', 'main']
 
 # %% ../../nbs/models/04_export.ipynb #e0000003
 import argparse, sys
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np
@@ -144,7 +144,7 @@ def parity(one:Fusion,           # as it was trained
 # %% ../../nbs/models/04_export.ipynb #e0000010
 CARD = '''# A reader of the ASL alphabet
 
-It says which of 29 signs a picture shows: A to Z, `del`, `nothing`, `space`. Made by [asl_signs](https://github.com/asl-signs/asl_signs) {version}, and used by `SignReader` of that library.
+It says which of 29 signs a picture shows: A to Z, `del`, `nothing`, `space`. Made by {library} {version}, and used by `SignReader` of that library.
 
 ## What it is not
 
@@ -152,10 +152,8 @@ American Sign Language is a language, with a grammar of its own, in the hands, t
 
 ## Data and licences
 
-- Trained on reduced copies of [grassknoted/asl-alphabet](https://www.kaggle.com/datasets/grassknoted/asl-alphabet) (GPL-2.0): {frames:,} frames of one film, that is, one right hand of one person in one room. {held_out:,} further frames were held out. None of its pictures are in this folder. Whether weights learned from data under the GPL are bound by it has not been decided by anybody; who passes this reader on should say where it comes from, as this card does, and take advice if it matters to them.
-- It began with MediaPipe's hand landmark network (Apache-2.0), whose later layers were trained further, and, with hands, it uses MediaPipe's hand landmarker, which is not in this folder.
-- Nothing else: no other pictures of hands. Backgrounds, light, skin colours and the shapes of hands were varied by calculation.
-- Backbone {arch}, {steps} steps, seed {seed}; squares of {size} pixels. The recipe is in `nbs/models/03_recipe.ipynb`.
+{data}
+- Backbone {arch}, {steps} steps, seed {seed}; squares of {size} pixels.
 
 ## How well it reads
 
@@ -163,14 +161,11 @@ Every picture counts, and an overlooked hand is a wrong answer.
 
 {numbers}
 
-An answer is given if its sign is at least this probable: {with_hands:.2f} with hands, {without:.2f} without. On held-out film, as it is and made harder, 95 % of such answers were right. Among strangers' hands they will be fewer.
+{thresholds} Among strangers' hands they will be fewer.
 
 ## Where it fails
 
-- N of other people is taken for M nearly always: closed fists of which neither the film nor the joints show what differs.
-- Hands that look unlike the one in the film: other shapes, other angles, sleeves and rings, more than one hand, a hand that is less than a sixth as large as the picture.
-- Without MediaPipe: V of other people, which is taken for K nearly always; left hands, unless it is told that a hand is a left one; and rooms without a hand, in which it may see a letter.
-- Skin tones other than the film's were only simulated; how it reads the hands of many people has not been measured. All figures on photographs are about one other person.
+{failures}
 '''
 
 def numbers_table(accuracies:dict # description -> accuracy, or a text
@@ -179,14 +174,42 @@ def numbers_table(accuracies:dict # description -> accuracy, or a text
     rows = [f'| {name} | {value if isinstance(value, str) else f"{value:.1%}"} |' for name, value in accuracies.items()]
     return '\n'.join(['| measured on | right |', '|---|--:|', *rows])
 
+# %% ../../nbs/models/04_export.ipynb #5819d681
+_UNKNOWN = dict(data='What it was trained on was not written down. Ask whoever made it, also about the licence.',
+                failures='Where it fails was not written down. That does not mean that it never does: measure it.')
+
+def _list(facts, name): return '\n'.join(f'- {line}' for line in facts.get(name) or [_UNKNOWN[name]])
+
+def _library(): # its name, with its address as the package's metadata has it
+    try: urls = metadata('asl_signs').get_all('Project-URL') or []
+    except PackageNotFoundError: urls = []
+    address = dict(url.split(', ', 1) for url in urls).get('Repository')
+    return f'[asl_signs]({address})' if address else 'asl_signs'
+
+def _right(curve, threshold): # how many of the answers at this threshold were right; '' if nobody knows
+    if not curve: return ''
+    nearest = np.abs(np.subtract(curve['threshold'], threshold)).argmin()
+    return f', where {curve["right"][nearest]:.0%} of such answers were right'
+
+def thresholds_sentence(thresholds, # two numbers: with hands, and without
+                        curves:dict # 'with hands' and 'without' -> as `curve` returned it; empty if not known
+                       ) -> str:    # two sentences
+    "When an answer is given, and how good such answers were"
+    each = [f'{threshold:.2f} {how}{_right(curves.get(how), threshold)}'
+            for how, threshold in zip(('with hands', 'without'), thresholds)]
+    return f'An answer is given if its sign is at least this probable: {"; ".join(each)}. ' + (
+           'That is what the thresholds were chosen for, on pictures that it was not trained on.' if curves else '').strip()
+
 def model_card(about:dict,        # what reader.json will say
                measured:dict=None # further figures: description -> accuracy, or a text
               ) -> str:           # Markdown
     "What people have to know before they rely on a reader"
-    known = dict(frames=0, held_out=0, arch='unknown', steps='unknown', seed='unknown') | about['facts']
-    with_hands, without = about['reading']['thresholds']
-    numbers = numbers_table(known.get('accuracies', {}) | (measured or {}))
-    return CARD.format(**known | dict(version=about['versions'].get('asl_signs', ''), size=about['reading']['size'], with_hands=with_hands, without=without, numbers=numbers))
+    facts, reading = about['facts'], about['reading']
+    known = {name: facts.get(name, 'unknown') for name in ('arch', 'steps', 'seed')}
+    return CARD.format(**known, version=about['versions'].get('asl_signs', ''), library=_library(), size=reading['size'],
+                       data=_list(facts, 'data'), failures=_list(facts, 'failures'),
+                       numbers=numbers_table(facts.get('accuracies', {}) | (measured or {})),
+                       thresholds=thresholds_sentence(reading['thresholds'], facts.get('curves', {})))
 
 # %% ../../nbs/models/04_export.ipynb #e0000012
 def versions() -> dict: # package -> version

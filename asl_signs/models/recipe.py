@@ -6,8 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/models/recipe.html.md"""
 
 # %% auto #0
 __all__ = ['spread', 'film_frames', 'side_of', 'are_coarse', 'take_apart', 'harder', 'harder_frames', 'fit_weights', 'report_on',
-           'together', 'curve', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader', 'load_reader', 'arguments',
-           'main']
+           'data_lines', 'together', 'curve', 'calibrate', 'train_reader', 'accuracies_on', 'save_reader',
+           'load_reader', 'arguments', 'main']
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000003
 import argparse, json, sys, time
@@ -109,6 +109,26 @@ def report_on(reader:Fusion,    # or anything else that has its `read`
     "What a reader reads"
     return score(reader.read(files, hands), [*map(sign_of, files)], files, np.arange(len(files)) if scenes is None else scenes, title)
 
+# %% ../../nbs/models/03_recipe.ipynb #d5ae147a
+_FILM = ('Trained on reduced copies of '
+        '[grassknoted/asl-alphabet](https://www.kaggle.com/datasets/grassknoted/asl-alphabet) (GPL-2.0): '
+        '{frames:,} frames of one film, that is, one right hand of one person in one room. {held_out:,} '
+        'further frames were held out. None of its pictures are in this folder. Whether weights learned '
+        'from data under the GPL are bound by it has not been decided by anybody; who passes this reader '
+        'on should say where it comes from, as this card does, and take advice if it matters to them.')
+_PRETRAINED = "It began with MediaPipe's hand landmark network (Apache-2.0), whose later layers were trained further."
+_MEDIAPIPE = "With hands, it uses MediaPipe's hand landmarker (Apache-2.0), which is not in this folder."
+_NOTHING_ELSE = ('Nothing else: no other pictures of hands. Backgrounds, light, skin colours and the shapes of '
+                'hands were varied by calculation.')
+
+def data_lines(arch:str,    # backbone for the pixels
+               frames:int,  # that were trained on
+               held_out:int # frames that were held out
+              ) -> list:    # of sentences for the model card
+    "What a reader by this recipe was trained on, and under which licence that is"
+    film = _FILM.format(frames=frames, held_out=held_out)
+    return [film, *([_PRETRAINED] if arch == LANDMARKER else []), _MEDIAPIPE, _NOTHING_ELSE]
+
 # %% ../../nbs/models/03_recipe.ipynb #r0000025
 def together(hands # several of `Hands`, each with as many views
             ) -> Hands: # one
@@ -158,7 +178,8 @@ def train_reader(frames,              # as `film_frames` finds them
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
     calibrate(reader, together(measured.values()))
     accuracies = accuracies_on(measured, reader)
-    reader.facts |= dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies)
+    reader.facts |= dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies,
+                         data=data_lines(arch, len(train), len(held_out)))
     return reader
 
 def accuracies_on(hands,        # name -> the hands in pictures whose signs are known
