@@ -51,7 +51,9 @@ class Sets:
 def sets(film, second):
     copies = film.split(os.pathsep)
     frames, held_out = film_frames(copies), take_apart(film_frames(copies[:1]))[1][::3]
-    return Sets(frames, take_apart(frames)[0], {'held-out film': held_out, 'made harder': harder_frames(held_out), 'second test set': get_data(second, sets=['second_test']).second_test})
+    read = {'held-out film': held_out, 'made harder': harder_frames(held_out),
+            'second test set': get_data(second, sets=['second_test']).second_test}
+    return Sets(frames, take_apart(frames)[0], read)
 
 
 def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), sign, coarse)
@@ -104,7 +106,8 @@ class MixUp(Callback):
 def pixel_network(data, tfms, loss, arch, lr, first, mixed):
     "A network for pixels, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    net = train_sight(hands, are_coarse(data.train), arch, lr, 42, *[MixUp()][:mixed], top_first=first, steps=STEPS, tfms=tfms(), loss=loss)
+    net = train_sight(hands, are_coarse(data.train), arch, lr, 42, *[MixUp()][:mixed], top_first=first, steps=STEPS,
+                      tfms=tfms(), loss=loss)
     return net, time.time() - started
 
 
@@ -125,12 +128,13 @@ def mediapipe(tfms, read=whole, lr=None, first=False):
 def joint_network(data, committee, vary):
     "A network for joints, or three, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    net = (train_committee if committee else train_hands)(hands, are_coarse(data.train), steps=HAND_STEPS, vary=VaryHands(**dict(vary)))
+    train = train_committee if committee else train_hands
+    net = train(hands, are_coarse(data.train), steps=HAND_STEPS, vary=VaryHands(**dict(vary)))
     return net, time.time() - started
 
 
 def joints(views=None, judge=False, committee=False, **vary):
-    "A row about joints: which views are read, whether K and V are judged by the thumb, whether three networks are asked, and how hands are varied in training"
+    "A row about joints: which views, K and V by the thumb or not, one network or three, how hands vary in training"
     def measure(data):
         net, seconds = joint_network(data, committee, tuple(vary.items()))
         no_hand, judged_by = without_hand(data.hands), judge and train_judge(data.hands) or None
@@ -149,7 +153,8 @@ def kept(read):
     return measure
 
 
-ROWS = { # name -> how it is measured; those about pixels add something to the one before, but for mixup, which was left out again
+# Name -> how it is measured; those about pixels add to the one before, but for mixup, which was left out again.
+ROWS = {
     'pixels, nothing varied': pixels(nothing),
     "fastai's usual variations, mirroring included": pixels(usual),
     'the same without mirroring': pixels(usual_without_mirror),
@@ -191,8 +196,11 @@ def accuracies(name, read, data):
     for which, files in data.read.items():
         second, signs, told = which == 'second test set', [*map(sign_of, files)], np.exp(read(files, find_hands))
         report = score(told, signs, files, scene_names(files) if second else np.arange(len(files)))
-        found[which] = dict(value=report.accuracy, pictures=len(files)) | (dict(interval=report.interval()) if second else {})
-        if name in ANSWERS: found[which] |= dict(given=given(told, signs, load_reader(READER).config.thresholds[ANSWERS[name]]))
+        found[which] = dict(value=report.accuracy, pictures=len(files))
+        if second: found[which] |= dict(interval=report.interval())
+        if name not in ANSWERS: continue
+        threshold = load_reader(READER).config.thresholds[ANSWERS[name]]
+        found[which] |= dict(given=given(told, signs, threshold))
     return found
 
 
@@ -208,10 +216,12 @@ def milliseconds(read, files):
 
 def measure(name, data):
     seconds, read = ROWS[name](data)
-    row = dict(accuracies=accuracies(name, read, data), seconds=round(seconds), ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
+    row = dict(accuracies=accuracies(name, read, data), seconds=round(seconds),
+               ms=round(milliseconds(read, data.read['second test set'][:40]), 1), date=time.strftime('%Y-%m-%d'))
     rows = (json.loads(FILE.read_text()) if FILE.exists() else {}) | {name: row}
     FILE.write_text(as_json({known: rows[known] for known in ROWS if known in rows}))
-    print(name, {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
+    shares = {key: f'{value["value"]:.2%}' for key, value in row['accuracies'].items()}
+    print(name, shares, f'{seconds:.0f} s, {row["ms"]} ms', flush=True)
 
 
 def main(argv=None):

@@ -39,14 +39,15 @@ def fixed(number, pool):
     return read
 
 
-WAYS = {'one look': fixed(1, lambda told: told[0]), 'two looks, both count': fixed(2, sum), 'three looks, the first and the last count': fixed(3, lambda told: told[0] + told[2]),
+WAYS = {'one look': fixed(1, lambda told: told[0]), 'two looks, both count': fixed(2, sum),
+        'three looks, the first and the last count': fixed(3, lambda told: told[0] + told[2]),
         'four looks, all count': fixed(4, sum), 'until sure': lambda net, pictures: look_until_sure(net, pictures)[0]}
 
 
 def smaller(files, factor):
     "Frames before drawn backgrounds, their hands so much smaller, in the middle and aside"
-    return [(lambda i=i, file=file, right=right: moved(elsewhere(to_rgb(file).resize((200, 200)), True, [0, i]), 0, factor, right), sign_of(file))
-            for right in ASIDE for i, file in enumerate(files)]
+    def small(file, i, right): return moved(elsewhere(to_rgb(file).resize((200, 200)), True, [0, i]), 0, factor, right)
+    return [(partial(small, file, i, right), sign_of(file)) for right in ASIDE for i, file in enumerate(files)]
 
 
 def sets(films):
@@ -54,7 +55,8 @@ def sets(films):
     held_out = take_apart(film_frames(films))[1]
     hands = [file for file in take_apart(film_frames(films[:1]))[1][::5] if sign_of(file) != 'nothing']
     def opened(files): return [(partial(to_rgb, file), sign_of(file)) for file in files]
-    return {'held-out film': opened(held_out), 'made harder': opened(harder_frames(held_out))} | {f'the hand {factor} times as large': smaller(hands, factor) for factor in SIZES}
+    read = {'held-out film': opened(held_out), 'made harder': opened(harder_frames(held_out))}
+    return read | {f'the hand {factor} times as large': smaller(hands, factor) for factor in SIZES}
 
 
 def measure(net, pairs):
@@ -64,7 +66,8 @@ def measure(net, pairs):
         pictures, signs = [pairs[row][0]() for row in rows], [pairs[row][1] for row in rows]
         for name, read in WAYS.items():
             counting = Counting(net)
-            right[name] += int(sum(SIGNS[best] == sign for best, sign in zip(read(counting, pictures).argmax(1), signs)))
+            best = read(counting, pictures).argmax(1)
+            right[name] += sum(SIGNS[one] == sign for one, sign in zip(best, signs))
             asked[name] += counting.asked
     return {name: dict(accuracy=right[name]/len(pairs), looks=asked[name]/len(pairs)) for name in WAYS}
 

@@ -24,10 +24,13 @@ RATE, HELD = 30, 1.4 # pictures a second; seconds for a letter
 CALLED = {' ': 'space'}
 
 
+def on_wall(file): return ImageOps.pad(to_rgb(file).resize((300, 300)), (480, 360), color=(170, 170, 160))
+
+
 def shown(frames, text):
     "What the camera sees: no hand, each letter, and no hand again"
     signs = ['nothing', *(CALLED.get(letter, letter) for letter in text), 'nothing']
-    of = {sign: [ImageOps.pad(to_rgb(file).resize((300, 300)), (480, 360), color=(170, 170, 160)) for file in some[::max(1, len(some)//8)][:8]]
+    of = {sign: [on_wall(file) for file in some[::max(1, len(some)//8)][:8]]
           for sign in {*signs} for some in [[file for file in frames if sign_of(file) == sign]]}
     for sign in signs:
         number = int(RATE*HELD)
@@ -38,7 +41,8 @@ def spelt(reader, film, seconds):
     "The text after so many seconds before the camera"
     with redirect_stdout(sys.stderr): app = launch(reader=reader, block=False)
     try:
-        with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', *camera_arguments(film)]) as browser:
+        how = dict(executable_path=CHROMIUM, args=['--no-sandbox', *camera_arguments(film)])
+        with sync_playwright() as playwright, playwright.chromium.launch(**how) as browser:
             page = browser.new_page()
             page.goto(app.local_url)
             page.wait_for_selector('#said[role=status]')
