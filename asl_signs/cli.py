@@ -260,7 +260,7 @@ def _command(commands, name, run, purpose):
     if name in ('read', 'evaluate'):
         one.add_argument('--views', type=int, choices=range(1, 5),
                          help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
-        one.add_argument('--sure', type=_probability, metavar='SHARE',
+        one.add_argument('--sure', '--threshold', dest='sure', type=_probability, metavar='SHARE',
                          help='how probable a sign has to be to be said, from 0 to 1 (default: as the reader says)')
     return one
 

@@ -3,7 +3,7 @@ import json, os, signal, subprocess, sys
 from pathlib import Path
 import pytest
 from asl_signs import __version__
-from asl_signs.cli import main
+from asl_signs.cli import arguments, main
 from asl_signs.datasets.drawing import portrait
 from asl_signs.core.signs import SIGNS
 
@@ -41,6 +41,10 @@ def test_a_threshold_is_from_0_to_1(name, sure, capsys):
     status, out, err = ran(capsys, name, '--no-hands', '--sure', sure, 'x')
     assert status == 2 and out == '' and 'from 0 to 1' in err.splitlines()[-1]
     assert ('say 0.9' in err) == (sure == '90')
+
+
+@pytest.mark.parametrize('name', ['--sure', '--threshold'])
+def test_the_threshold_has_two_names(name): assert arguments().parse_args(['read', name, '.5', 'x']).sure == .5
 
 
 @pytest.mark.parametrize('port', ['0', '-1', '70000', 'http', '7860.5', '²'])
