@@ -121,8 +121,11 @@ def test_pictures_that_are_no_files_can_be_asked_about(data, settings):
 
 def test_a_learner_of_other_signs_is_refused(data):
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock
-    block = DataBlock(blocks=(ImageBlock, CategoryBlock(vocab=['A', 'B'])), get_y=lambda file: 'A')
-    with pytest.raises(ValueError, match='knows 2 signs'): ask(Learner(block.dataloaders(data.train[:8], bs=2), small_network(), loss_func=len), data.second_test[:1])
+    def learner(*signs):
+        block = DataBlock(blocks=(ImageBlock, CategoryBlock(vocab=signs)), get_y=lambda file: signs[0])
+        return Learner(block.dataloaders(data.train[:8], bs=2), small_network(), loss_func=len)
+    with pytest.raises(ValueError, match='knows A, hello'): ask(learner('A', 'hello'), data.second_test[:1])
+    with pytest.raises(ValueError, match='do not fit 2 signs'): ask(learner('A', 'B'), data.second_test[:1]) # with 29 outputs
 
 
 def test_a_reader_that_finds_no_hand_is_counted(data):

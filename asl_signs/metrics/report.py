@@ -132,6 +132,8 @@ def _columns(names, kind):
                      '`SIGNS`. For signs of your own, fastai says how many are read: learn.validate().')
 
 def _in_order(probs, columns):
+    if probs.ndim != 2 or probs.shape[1] != len(columns):
+        raise ValueError(f'Probabilities of shape {probs.shape} do not fit {len(columns)} signs: there should be one column for each.')
     table = np.zeros((len(probs), len(SIGNS)))
     table[:, columns] = probs
     return table
