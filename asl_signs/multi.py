@@ -19,7 +19,7 @@ from .data import get_data, get_dls
 from .datasets.archives import DataError
 from .datasets.sets import SignData
 from .core.settings import Settings, get_settings
-from .core.cache import cache_dir
+from .core.cache import CacheError, cache_dir
 from .training import checkpoints, model_name, new_learner, save_learner, train
 
 # %% ../nbs/train/06_multi.ipynb #03e7f22a
@@ -60,7 +60,7 @@ def main(argv=None # arguments; None: those of the command line
         train_on_all(data, resume=not args.anew)
         return _say(f'Trained by {max(1, num_distrib())} processes: {path}')
     except ModuleNotFoundError as e: why = f"{e.name} is missing: pip install 'asl_signs[multi]'"
-    except (DataError, WeightsError, ValueError) as e: why = str(e) # pictures, weights or settings that cannot be used
+    except (CacheError, DataError, WeightsError, ValueError) as e: why = str(e) # what cannot be used, or written to
     print(why, file=sys.stderr)
     return 1
 

@@ -178,3 +178,11 @@ def test_what_a_user_has_set_stays_so(monkeypatch):
     monkeypatch.setenv('ORT_DISABLE_TELEMETRY', '0')
     no_telemetry()
     assert os.environ['ORT_DISABLE_TELEMETRY'] == '0' and os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1' and os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'
+
+
+@pytest.mark.parametrize('module', ['asl_signs.multi', 'asl_signs.models.recipe'])
+def test_a_command_whose_cache_cannot_be_written_to_says_so(module, tmp_path):
+    (tmp_path/'cache').write_text('a file')
+    arguments = ['--data', 'sample'] if module == 'asl_signs.multi' else [str(draw_sample(tmp_path/'film', frames=1, pictures=1, side=16))]
+    done = subprocess.run([sys.executable, '-m', module, *arguments], env=os.environ | {'ASL_SIGNS_CACHE': str(tmp_path/'cache')}, capture_output=True, text=True)
+    assert done.returncode == 1 and 'ASL_SIGNS_CACHE' in done.stderr and 'Traceback' not in done.stderr

@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image
 from tqdm import tqdm
 from traitlets.config import Config
-from asl_signs.core.cache import as_json, atomic_path, recorded
+from asl_signs.core.cache import CacheError, as_json, atomic_path, recorded
 from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.film import FilmError
 from pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
@@ -356,7 +356,7 @@ def main(argv=None # arguments; None: those of the command line
         elif args.task == 'refresh': refresh(args.notebooks or [*lessons_in(nbs), *parts_in(nbs), nbs/'index.ipynb'])
         else: dict(readme=write_readme, stamp=stamp_lessons)[args.task](nbs)
         return 0
-    except (DataError, LessonError) as e: print(f'\n{e}', file=sys.stderr)
+    except (CacheError, DataError, LessonError) as e: print(f'\n{e}', file=sys.stderr)
     except KeyboardInterrupt:
         print('\nInterrupted. Nothing is left half-done; the same command starts again.', file=sys.stderr)
     return 1

@@ -33,7 +33,7 @@ from ..core.pictures import PictureError, to_rgb
 from ..metrics.report import Report, score
 from .pixels import SightNet, train_sight
 from ..core.signs import SIGNS, number_of, sign_of
-from ..core.cache import cache_dir, fingerprint, lock, atomic_path
+from ..core.cache import CacheError, atomic_path, cache_dir, fingerprint, lock
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000006
 def spread(files,        # frames, in any order
@@ -236,7 +236,7 @@ def main(argv=None # arguments; None: those of the command line
         print(f'The reader is in {save_reader(reader, args.out)}')
         return 0
     except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-    except (DataError, HandsError, ImportError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
+    except (CacheError, DataError, HandsError, ImportError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
     return 1
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000034
