@@ -9,6 +9,7 @@ with status 1, so that `make` stops. Any other error is a fault of this program,
 import argparse, asyncio, os, platform, re, sys, time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
@@ -56,8 +57,12 @@ class Visible(NotebookClient):
         # This is another thread than the client's, so its own loop is asked.
         if not (self.loop and self.km): return
         self.asked += 1
-        if self.asked <= INTERRUPTS: asyncio.run_coroutine_threadsafe(self.km.interrupt_kernel(), self.loop)
-        elif self.asked == INTERRUPTS + 1: asyncio.run_coroutine_threadsafe(self.km.shutdown_kernel(), self.loop)
+        if self.asked > INTERRUPTS + 1: return
+        ask = self.km.interrupt_kernel if self.asked <= INTERRUPTS else self.km.shutdown_kernel
+        with suppress(RuntimeError): self.loop.call_soon_threadsafe(self._begin, ask) # it has just been closed
+
+    def _begin(self, ask): # within the loop: one that ends before leaves no coroutine behind that nobody awaits
+        self.asking = asyncio.ensure_future(ask())
 
     def _start(self, cell, cell_index):
         if self.stopped: raise KeyboardInterrupt
