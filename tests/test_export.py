@@ -4,11 +4,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from asl_signs.models.export import ExportError, check_parity, export_reader, in_bytes, in_halves, joints_graph, model_card, Parity, sight_graph
-from asl_signs.models.joints import Ensemble, HandNet
+from asl_signs.models.export import ExportError, check_parity, export_reader, in_bytes, in_halves, landmark_graph, model_card, Parity, pixel_graph
+from asl_signs.models.joints import Ensemble, LandmarkClassifier
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.fusion import Fusion
-from asl_signs.models.pixels import SightNet
+from asl_signs.models.pixels import PixelNet
 from asl_signs.models.recipe import data_lines
 from pages import address
 
@@ -16,7 +16,7 @@ from pages import address
 @pytest.fixture(scope='module')
 def sight():
     torch.manual_seed(0)
-    return SightNet('resnet18', 32, pretrained=False).eval()
+    return PixelNet('resnet18', 32, pretrained=False).eval()
 
 
 @pytest.fixture(scope='module')
@@ -27,8 +27,8 @@ def run(model, squares): return onnxruntime.InferenceSession(model.SerializeToSt
 
 
 def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
-    signs, points = sight.see(squares)
-    whole = sight_graph(sight)
+    signs, points = sight.predict(squares)
+    whole = pixel_graph(sight)
     sizes = [len(whole.SerializeToString())]
     np.testing.assert_allclose(run(whole, squares)[0], signs, atol=1e-4)
     eight = in_bytes(whole, squares)
@@ -41,11 +41,11 @@ def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
 
 
 def test_any_number_of_hands_at_a_time():
-    net = Ensemble([HandNet(16)]).eval()
-    session = onnxruntime.InferenceSession(joints_graph(net).SerializeToString(), providers=['CPUExecutionProvider'])
+    net = Ensemble([LandmarkClassifier(16)]).eval()
+    session = onnxruntime.InferenceSession(landmark_graph(net).SerializeToString(), providers=['CPUExecutionProvider'])
     for count in (1, 2, 5):
         joints = np.random.default_rng(count).normal(size=(count, 2, 21, 3)).astype(np.float32)
-        np.testing.assert_allclose(session.run(None, dict(joints=joints))[0], net.tell(joints), atol=1e-4)
+        np.testing.assert_allclose(session.run(None, dict(joints=joints))[0], net.log_probs(joints), atol=1e-4)
 
 
 @pytest.mark.parametrize('found,precision', [
@@ -61,7 +61,7 @@ def test_rounding_is_allowed():
 
 
 def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_path, monkeypatch):
-    reader = Fusion(sight, Ensemble([HandNet(16)]).eval(), ReadingConfig(thresholds=(.5, .5)), {})
+    reader = Fusion(sight, Ensemble([LandmarkClassifier(16)]).eval(), ReadingConfig(thresholds=(.5, .5)), {})
     monkeypatch.setattr('asl_signs.models.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
     with pytest.raises(RuntimeError): export_reader(reader, tmp_path/'bundle', [square for square in squares])
     assert not list(tmp_path.iterdir())

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from asl_signs.models.joints import (DEL, PARENTS, HandNet, HandsDL, VaryHands, assembled, at_wrist, bent, bones, distances, features, joints_of,
-                                mirror, palm_axes, rotations, sign_loss, spread, may_spread, straightness, train_hands, train_judge, with_lengths, without_hand)
+from asl_signs.models.joints import (DEL, PARENTS, LandmarkClassifier, LandmarksDL, RandomLandmarks, assembled, at_wrist, bent, bones, distances, features, joints_of,
+                                mirror, palm_axes, rotations, sign_loss, spread, may_spread, straightness, train_landmarks, fit_kv_classifier, with_lengths, prior_without_hand)
 from asl_signs.runtime.landmarks import Hands, film_hands, to_row
-from asl_signs.runtime.fusion import judged, nearer_middle, of_either_hand, read_hands
+from asl_signs.runtime.fusion import apply_kv_classifier, thumb_offset, either_hand, landmark_log_probs
 from asl_signs.core.signs import SIGNS
 
 HANDS = film_hands()
@@ -87,52 +87,52 @@ def test_nothing_is_learned_about_del_from_sharp_pictures(outputs):
 def test_left_hands_are_read_like_right_ones():
     logits = np.random.default_rng(0).normal(size=(4, 58))
     swapped = np.concatenate([logits[:, 29:], logits[:, :29]], 1)
-    (told, left), (again, right) = of_either_hand(logits, .5), of_either_hand(swapped, .5)
+    (told, left), (again, right) = either_hand(logits, .5), either_hand(swapped, .5)
     np.testing.assert_allclose(told, again)
     np.testing.assert_allclose(left, 1 - right)
 
 
 def test_a_usual_hand_is_believed_sooner():
     logits = np.zeros((1, 58))
-    assert [round(of_either_hand(logits, share)[1].item(), 3) for share in (.1, .5, .9)] == [.1, .5, .9]
+    assert [round(either_hand(logits, share)[1].item(), 3) for share in (.1, .5, .9)] == [.1, .5, .9]
 
 
 @pytest.fixture(scope='module')
-def net(): return train_hands(as_hands(), steps=200, quiet=True)
+def net(): return train_landmarks(as_hands(), steps=200, quiet=True)
 
 
 def test_it_learns_and_knows_left_hands(net):
     signs = [SIGNS.index(sign) for sign in HANDS]
-    told, left = read_hands(net, as_hands())
+    told, left = landmark_log_probs(net, as_hands())
     assert (told.argmax(1) == signs).all() and (left < .5).all()
-    told, left = read_hands(net, as_hands(mirror(ALL, torch.ones(28, dtype=torch.bool))))
+    told, left = landmark_log_probs(net, as_hands(mirror(ALL, torch.ones(28, dtype=torch.bool))))
     assert (told.argmax(1) == signs).mean() > .9 and (left > .5).mean() > .9
 
 
 def test_the_same_seed_gives_the_same_network(net):
-    again = train_hands(as_hands(), steps=200, quiet=True)
+    again = train_landmarks(as_hands(), steps=200, quiet=True)
     for one, other in zip(net.state_dict().values(), again.state_dict().values()): torch.testing.assert_close(one, other)
 
 
 def test_views_that_show_no_hand_do_not_count(net):
     hands = as_hands(copies=2)
     hands.numbers[:, 1] = np.nan
-    np.testing.assert_allclose(read_hands(net, hands)[0], read_hands(net, as_hands())[0], atol=1e-4)
-    assert np.isnan(read_hands(net, hands, views=[1])[0]).all()
+    np.testing.assert_allclose(landmark_log_probs(net, hands)[0], landmark_log_probs(net, as_hands())[0], atol=1e-4)
+    assert np.isnan(landmark_log_probs(net, hands, views=[1])[0]).all()
 
 
 def test_no_pictures_and_no_hands(net):
-    assert read_hands(net, as_hands().of([]))[0].shape == (0, 29)
+    assert landmark_log_probs(net, as_hands().of([]))[0].shape == (0, 29)
     hands = as_hands()
     hands.numbers[:] = np.nan
-    assert np.isnan(read_hands(net, hands)[1]).all()
+    assert np.isnan(landmark_log_probs(net, hands)[1]).all()
 
 
 def test_only_found_hands_are_drawn_and_all_signs_as_often():
     hands = as_hands()
     hands.numbers[3] = np.nan
     more = Hands(hands.files + hands.files[:1]*200, np.concatenate([hands.numbers, hands.numbers[:1].repeat(200, 0)]))
-    dl = HandsDL(more, length=5400, bs=540, shuffle=True)
+    dl = LandmarksDL(more, length=5400, bs=540, shuffle=True)
     drawn = torch.cat([signs for *_, signs in dl])
     counts = drawn.bincount(minlength=29)
     assert counts[SIGNS.index('D')] == 0 and counts[SIGNS.index('nothing')] == 0
@@ -144,7 +144,7 @@ def test_a_sign_that_is_often_overlooked_is_likelier_without_a_hand():
     files = [Path(f'{sign}/{sign}{i}.jpg') for sign in 'AB' for i in range(50)]
     numbers = np.zeros((100, 1, 128), np.float32)
     numbers[:20] = np.nan
-    chances = np.exp(without_hand(Hands(files, numbers)))
+    chances = np.exp(prior_without_hand(Hands(files, numbers)))
     assert chances[0] > 10*chances[1] and chances[2] == pytest.approx(chances[1]) and chances.sum() == pytest.approx(1)
 
 
@@ -152,17 +152,17 @@ def test_variation_is_drawn_with_the_seed():
     batch = ALL, torch.ones(28, dtype=torch.bool), torch.arange(28)
     def varied():
         torch.manual_seed(5)
-        return VaryHands(bend=10)(batch, split_idx=0)
+        return RandomLandmarks(bend=10)(batch, split_idx=0)
     for one, other in zip(varied(), varied()): torch.testing.assert_close(one, other)
-    assert VaryHands()(batch, split_idx=1)[0] is ALL
-    still, _, signs = VaryHands(lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0)(batch, split_idx=0)
+    assert RandomLandmarks()(batch, split_idx=1)[0] is ALL
+    still, _, signs = RandomLandmarks(lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0)(batch, split_idx=0)
     torch.testing.assert_close(still, at_wrist(ALL))
     assert signs.tolist() == [*range(28)]
 
 
 def test_the_network_can_be_taken_to_other_places(tmp_path, net):
     torch.save(net.state_dict(), tmp_path/'net.pth')
-    again = HandNet(net.hidden).eval()
+    again = LandmarkClassifier(net.hidden).eval()
     again.load_state_dict(torch.load(tmp_path/'net.pth', weights_only=True))
     torch.testing.assert_close(again(ALL), net(ALL))
     assert math.isfinite(net(torch.zeros(1, 2, 21, 3)).sum().item()) # joints that all fall together
@@ -187,7 +187,7 @@ def both_thumbs():
 
 
 def test_the_thumb_is_judged_whatever_the_size_of_the_hand():
-    nearer = nearer_middle(both_thumbs())
+    nearer = thumb_offset(both_thumbs())
     assert nearer[:20].min() > .1 > -.1 > nearer[20:].max()
 
 
@@ -196,7 +196,7 @@ def test_only_the_two_signs_change_and_their_sum_does_not():
     told = rng.normal(size=(40, 29))
     told -= np.logaddexp.reduce(told, 1, keepdims=True)
     k, v = (SIGNS.index(sign) for sign in 'KV')
-    new = judged(told, hands, train_judge(hands))
+    new = apply_kv_classifier(told, hands, fit_kv_classifier(hands))
     others = [i for i in range(29) if i not in (k, v)]
     np.testing.assert_array_equal(new[:, others], told[:, others])
     np.testing.assert_allclose(np.logaddexp(new[:, k], new[:, v]), np.logaddexp(told[:, k], told[:, v]), atol=1e-6)
@@ -205,12 +205,12 @@ def test_only_the_two_signs_change_and_their_sum_does_not():
 
 def test_without_a_hand_or_a_judge_nothing_is_judged():
     hands = both_thumbs()
-    judge = train_judge(hands)
+    judge = fit_kv_classifier(hands)
     hands.numbers[3] = np.nan
     told = np.full((40, 29), -np.log(29))
-    np.testing.assert_array_equal(judged(told, hands, judge)[3], told[3])
-    assert judged(told, hands, None) is told
-    assert train_judge(thumbs(.4, 'K')) is None
+    np.testing.assert_array_equal(apply_kv_classifier(told, hands, judge)[3], told[3])
+    assert apply_kv_classifier(told, hands, None) is told
+    assert fit_kv_classifier(thumbs(.4, 'K')) is None
 
 
 def test_a_mirrored_hand_spreads_as_its_original_does():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from asl_signs.runtime.landmarks import HandsError
 from asl_signs.models.landmarker import BLOCKS, Block, LandmarkNet, SameConv, in_order, landmark_net, network_in
-from asl_signs.models.pixels import LANDMARKER, SightNet, recipe
+from asl_signs.models.pixels import LANDMARKER, PixelNet, recipe
 
 ROOT = Path(__file__).parent.parent
 TASK = next((file for file in (os.environ.get('ASL_SIGNS_HAND_MODEL'), ROOT.parent/'shared'/'data'/'hand_landmarker.task') if file and Path(file).exists()), None)
@@ -66,8 +66,8 @@ def test_weights_are_turned_the_right_way():
 
 
 def test_a_saved_network_needs_no_file():
-    net = SightNet(LANDMARKER, pretrained=False)
-    again = SightNet(LANDMARKER, pretrained=False)
+    net = PixelNet(LANDMARKER, pretrained=False)
+    again = PixelNet(LANDMARKER, pretrained=False)
     again.load_state_dict(net.state_dict())
     x = torch.rand(1, 3, net.size, net.size)
     with torch.no_grad(): torch.testing.assert_close(again.eval()(x)[0], net.eval()(x)[0])
@@ -75,4 +75,4 @@ def test_a_saved_network_needs_no_file():
 
 def test_recipes():
     assert recipe('resnet18') == recipe('anything') != recipe(LANDMARKER)
-    assert SightNet('resnet18', pretrained=False).size == 96 and SightNet(LANDMARKER, pretrained=False).size == 144
+    assert PixelNet('resnet18', pretrained=False).size == 96 and PixelNet(LANDMARKER, pretrained=False).size == 144

@@ -93,7 +93,7 @@ def test_hands_are_looked_for_in_every_way(film, monkeypatch):
 
 def test_looks_are_counted(film):
     module = script('looks')
-    net = module.load_bundle(module.read_bundle(module.shipped_bundle())).sight
+    net = module.load_bundle(module.read_bundle(module.shipped_bundle())).pixel_model
     pairs = [(lambda: portrait('B', side=200), 'B'), *module.smaller(film[:1], .5)[:1]]
     found = module.measure(net, pairs)
     assert [*found] == [*module.WAYS]

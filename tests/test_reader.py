@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from asl_signs.models import recipe
-from asl_signs.models.joints import Ensemble, HandNet
+from asl_signs.models.joints import Ensemble, LandmarkClassifier
 from asl_signs.runtime.landmarks import Hands, HandsError
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.fusion import Fusion, pooled
+from asl_signs.runtime.fusion import Fusion, fused
 from asl_signs.models.recipe import are_coarse, fit_weights, harder, harder_frames, load_reader, main, save_reader, spread, take_apart
-from asl_signs.models.pixels import SightNet
+from asl_signs.models.pixels import PixelNet
 from asl_signs.core.signs import SIGNS, number_of, sign_of
 
 
@@ -64,8 +64,8 @@ logs = lambda rng, n=400: (lambda x: x - np.logaddexp.reduce(x, 1, keepdims=True
 
 def test_pooling_alone_with_weight_one_changes_nothing():
     told = logs(np.random.default_rng(0))
-    np.testing.assert_allclose(pooled([told], [1]), told)
-    np.testing.assert_allclose(pooled([told, logs(np.random.default_rng(1))], [1, 0]), told)
+    np.testing.assert_allclose(fused([told], [1]), told)
+    np.testing.assert_allclose(fused([told, logs(np.random.default_rng(1))], [1, 0]), told)
 
 
 def test_an_overconfident_half_is_calmed():
@@ -74,7 +74,7 @@ def test_an_overconfident_half_is_calmed():
     told = logs(rng) + 3*np.eye(29)[np.where(rng.random(400) < .7, answers, rng.integers(29, size=400))]
     told -= np.logaddexp.reduce(told, 1, keepdims=True)
     calm, = fit_weights([told], answers)
-    loud, = fit_weights([pooled([told], [10])], answers)
+    loud, = fit_weights([fused([told], [10])], answers)
     assert loud == pytest.approx(calm/10, rel=.05)
 
 
@@ -82,7 +82,7 @@ def test_an_overconfident_half_is_calmed():
 def reader():
     torch.manual_seed(0)
     config = ReadingConfig(weights=(.5, .25), pixel_weight=.7, kv_coefficients=(3., -.2))
-    return Fusion(SightNet('resnet18', 64, pretrained=False).eval(), Ensemble([HandNet(32), HandNet(32)]).eval(), config, dict(arch='resnet18'))
+    return Fusion(PixelNet('resnet18', 64, pretrained=False).eval(), Ensemble([LandmarkClassifier(32), LandmarkClassifier(32)]).eval(), config, dict(arch='resnet18'))
 
 
 def test_kept_and_loaded(tmp_path, reader):

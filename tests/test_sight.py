@@ -10,9 +10,9 @@ from torch import nn
 from asl_signs.train.augment import hard_tfms
 from asl_signs.runtime.landmarks import Hands
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.crops import in_picture, look, look_until_sure, normalised, read_pictures, square_around, whole_square
+from asl_signs.runtime.crops import in_picture, look, read_in_crops, normalised, read_pictures, square_around, whole_square
 from asl_signs.core.pictures import PictureError
-from asl_signs.models.pixels import SightDL, SightNet, cut_out, get_cutouts, points_of, sight_loss
+from asl_signs.models.pixels import PixelDL, PixelNet, cut_out, get_cutouts, points_of, pixel_loss
 from asl_signs.core.signs import SIGNS, number_of, sign_of
 from asl_signs.datasets.sample import get_sample
 
@@ -25,7 +25,7 @@ class Finger(nn.Module):
         super().__init__()
         self.nothing, self.size = nn.Parameter(torch.zeros(1)), 96
 
-    see = SightNet.see
+    predict = PixelNet.predict
 
     def forward(self, pictures):
         red = (pictures[:, 0] - pictures[:, 1]).clamp(min=0) + 1e-9
@@ -55,7 +55,7 @@ def hands_for(files, views=2, joints=None):
 
 @pytest.mark.parametrize('x,y', [(30, 40), (100, 100), (170, 60)])
 def test_the_last_look_is_at_the_hand(x, y):
-    told, squares = look_until_sure(Finger(), [dotted(x, y)])
+    told, squares = read_in_crops(Finger(), [dotted(x, y)])
     assert np.abs(squares[0, :2] - (x, y)).max() < 4
     assert squares[0, 2] < 120 and SIGNS[told[0].argmax()] == 'A'
 
@@ -64,7 +64,7 @@ class Voices:
     "Says what it was told to say at each look, and where the hand is: as large a share of the square as it was told"
     size = 8
     def __init__(self, *told): self.told, self.asked = told, 0
-    def see(self, pictures):
+    def predict(self, pictures):
         "Log-probabilities in which one sign stands out, and joints in a square around the middle"
         said = [self.told[min(self.asked, len(self.told) - 1)]]*len(pictures)
         self.asked += 1
@@ -81,20 +81,20 @@ class Voices:
     ([('A', 1, .6), ('B', 1.1, .6), ('A', 1, .6), ('C', .2, .6)], 4, 'A')]) # never sure: all count
 def test_it_looks_until_it_is_sure(told, looks, sign):
     voices = Voices(*told)
-    found, _ = look_until_sure(voices, [Image.new('RGB', (400, 300))])
+    found, _ = read_in_crops(voices, [Image.new('RGB', (400, 300))])
     assert (voices.asked, SIGNS[found[0].argmax()]) == (looks, sign)
 
 
 def test_four_unsure_looks_are_not_surer_than_one():
     once, often = Voices(('A', 6, .6)), Voices(('A', 1, .6))
-    sure, unsure = (np.exp(look_until_sure(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (once, often))
+    sure, unsure = (np.exp(read_in_crops(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (once, often))
     assert unsure == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4) and sure > ReadingConfig.enough
 
 
 @quickly
 @given(st.lists(st.floats(0, 3), min_size=4, max_size=4), st.integers(20, 300), st.integers(20, 300))
 def test_some_look_always_counts(shares, width, height):
-    found, squares = look_until_sure(Voices(*[('A', 1, share) for share in shares]), [Image.new('RGB', (width, height))])
+    found, squares = read_in_crops(Voices(*[('A', 1, share) for share in shares]), [Image.new('RGB', (width, height))])
     assert np.isfinite(found).all() and SIGNS[found[0].argmax()] == 'A' and np.isfinite(squares).all()
 
 
@@ -102,15 +102,15 @@ def test_some_look_always_counts(shares, width, height):
 @given(st.lists(st.tuples(st.integers(30, 170), st.integers(30, 170)), min_size=1, max_size=5))
 def test_a_picture_is_read_as_if_it_were_alone(places):
     pictures = [dotted(x, y) for x, y in places]
-    together, squares = look_until_sure(Finger(), pictures)
+    together, squares = read_in_crops(Finger(), pictures)
     for picture, told, square in zip(pictures, together, squares):
-        alone, its = look_until_sure(Finger(), [picture])
+        alone, its = read_in_crops(Finger(), [picture])
         np.testing.assert_allclose(alone[0], told, atol=1e-4)
         np.testing.assert_allclose(its[0], square, atol=.1)
 
 
 def test_pictures_need_not_be_square():
-    _, squares = look_until_sure(Finger(), [dotted(60, 170, (150, 200)), dotted(170, 60, (200, 150))])
+    _, squares = read_in_crops(Finger(), [dotted(60, 170, (150, 200)), dotted(170, 60, (200, 150))])
     assert np.abs(squares[:, :2] - [(60, 170), (170, 60)]).max() < 6
 
 
@@ -154,8 +154,8 @@ def test_batches_are_varied_in_training_only(frames):
     some = frames[:32]
     cutouts, coarse = get_cutouts(some, 32), np.ones(32, bool)
     tfms = [IntToFloatTensor(), *hard_tfms(32)]
-    still, again = (SightDL(cutouts, hands_for(some), coarse, bs=32, after_batch=tfms).one_batch() for _ in range(2))
-    varied = SightDL(cutouts, hands_for(some), coarse, bs=32, shuffle=True, after_batch=tfms).one_batch()
+    still, again = (PixelDL(cutouts, hands_for(some), coarse, bs=32, after_batch=tfms).one_batch() for _ in range(2))
+    varied = PixelDL(cutouts, hands_for(some), coarse, bs=32, shuffle=True, after_batch=tfms).one_batch()
     torch.testing.assert_close(still[0], again[0])
     assert still[0].shape == varied[0].shape == (32, 3, 32, 32)
     assert [SIGNS[sign] for sign in still[3]] == [*map(sign_of, some)]
@@ -165,7 +165,7 @@ def test_batches_are_varied_in_training_only(frames):
 
 def test_without_hands_the_loss_is_that_of_the_signs():
     logits, points = torch.randn(3, 29), torch.full((3, 21, 2), torch.nan)
-    loss = sight_loss((logits, torch.zeros(3, 21, 2)), points, torch.ones(3, dtype=torch.bool), torch.arange(3))
+    loss = pixel_loss((logits, torch.zeros(3, 21, 2)), points, torch.ones(3, dtype=torch.bool), torch.arange(3))
     torch.testing.assert_close(loss, nn.functional.cross_entropy(logits, torch.arange(3), label_smoothing=.1))
 
 
@@ -204,7 +204,7 @@ def test_no_pictures_and_a_broken_one(tmp_path):
 
 
 def test_any_backbone_of_timm():
-    net = SightNet('resnet18', 64, pretrained=False).eval()
+    net = PixelNet('resnet18', 64, pretrained=False).eval()
     with torch.no_grad(): logits, joints = net(torch.rand(2, 3, 64, 64))
     assert logits.shape == (2, 29) and joints.shape == (2, 21, 2)
     told, _ = look(net, [dotted(50, 50)], [(100, 100, 200)])

@@ -393,7 +393,7 @@ def test_locks_that_were_held_are_free_in_a_forked_process(monkeypatch):
         finder.find(portrait('K'))
         finders.look(portrait('K'))
         reader.read(portrait('K'))
-    with finder._lock, borrowed._lock, reader._lock, reader.reader.sight._lock: assert in_child(use) == 0
+    with finder._lock, borrowed._lock, reader._lock, reader.reader.pixel_model._lock: assert in_child(use) == 0
 
 
 def test_a_reader_is_pickled_as_its_settings():

@@ -6,8 +6,9 @@ Docs: https://asl-signs.github.io/asl_signs/models/joints.html.md"""
 
 # %% auto #0
 __all__ = ['PARENTS', 'DEL', 'joints_of', 'at_wrist', 'palm_axes', 'bones', 'straightness', 'distances', 'features', 'assembled',
-           'with_lengths', 'bent', 'rotations', 'may_spread', 'spread', 'VaryHands', 'mirror', 'sign_loss', 'HandNet',
-           'BalancedDL', 'HandsDL', 'train_hands', 'Ensemble', 'train_committee', 'without_hand', 'train_judge']
+           'with_lengths', 'bent', 'rotations', 'may_spread', 'spread', 'RandomLandmarks', 'mirror', 'sign_loss',
+           'LandmarkClassifier', 'BalancedDL', 'LandmarksDL', 'train_landmarks', 'Ensemble', 'train_ensemble',
+           'prior_without_hand', 'fit_kv_classifier']
 
 # %% ../../nbs/models/01_joints.ipynb #g0000003
 import math
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 from ..train.augment import AverageWeights, uniform
 from ..runtime.landmarks import FINGERS, Hands
-from ..runtime.fusion import JUDGED, nearer_middle
+from ..runtime.fusion import KV_SIGNS, thumb_offset
 from ..core.signs import SIGNS, sign_of
 
 # %% ../../nbs/models/01_joints.ipynb #g0000006
@@ -140,7 +141,7 @@ def spread(joints:Tensor, # (n, 2, 21, 3)
     return assembled(joints[..., 0, :], _turned(bones(joints), palm_axes(joints)[..., 2:, :], angle))
 
 # %% ../../nbs/models/01_joints.ipynb #g0000022
-class VaryHands(ItemTransform):
+class RandomLandmarks(ItemTransform):
     "Other hands that make the same signs, some of them left ones; for training only"
     order, split_idx = 30, 0
     def __init__(self,
@@ -192,7 +193,7 @@ def sign_loss(logits:Tensor,    # (n, 29), or (n, 58) where left hands have thei
     return -((1 - smooth)*log_probs.gather(1, sign[:, None])[:, 0] + smooth*even).mean()
 
 # %% ../../nbs/models/01_joints.ipynb #g0000030
-class HandNet(nn.Module):
+class LandmarkClassifier(nn.Module):
     "From joints (n, 2, 21, 3) to logits (n, 58): 29 signs of right hands, then 29 of left ones"
     def __init__(self,
                  hidden:int=512,   # numbers in each of the two layers between
@@ -210,7 +211,7 @@ class HandNet(nn.Module):
         return self.layers(features(joints))
 
     @torch.no_grad()
-    def tell(self,
+    def log_probs(self,
              joints:np.ndarray # float32 (n, 2, 21, 3)
             ) -> np.ndarray:   # (n, 58) log-probabilities
         "Log-probabilities for these hands, as a NumPy array"
@@ -240,7 +241,7 @@ class BalancedDL(TfmdDL):
         self.after_batch.split_idx = int(not self.shuffle)
 
 # %% ../../nbs/models/01_joints.ipynb #g0000033
-class HandsDL(BalancedDL):
+class LandmarksDL(BalancedDL):
     "Batches of joints, of whether their pictures are coarse, and of signs"
     def __init__(self,
                  hands:Hands,       # as `find_hands` found them
@@ -265,19 +266,19 @@ class HandsDL(BalancedDL):
             yield torch.from_numpy(seen), self.coarse[rows], self.signs[places]
 
 # %% ../../nbs/models/01_joints.ipynb #g0000035
-def train_hands(hands:Hands,        # as `find_hands` found them
+def train_landmarks(hands:Hands,        # as `find_hands` found them
                 coarse=None,        # for each picture, is it as coarse as those of `del`? None: all are
                 steps:int=1500,     # of 256 hands each
                 lr:float=3e-3,      # learning rate
                 seed:int=42,        # of the first weights and of everything drawn
-                vary=None,          # transform of batches in training; None: `VaryHands()`
+                vary=None,          # transform of batches in training; None: `RandomLandmarks()`
                 quiet:bool=False,   # without a progress bar?
                 hidden:int=512      # numbers between the layers
-               ) -> HandNet:        # trained, and ready to read
+               ) -> LandmarkClassifier:        # trained, and ready to read
     "A network that has learned the signs of these hands"
     set_seed(seed, reproducible=True)
-    train = HandsDL(hands, coarse, 256*steps, shuffle=True, after_batch=[vary or VaryHands()])
-    learn = Learner(DataLoaders(train, HandsDL(hands, coarse)), HandNet(hidden), loss_func=_loss,
+    train = LandmarksDL(hands, coarse, 256*steps, shuffle=True, after_batch=[vary or RandomLandmarks()])
+    learn = Learner(DataLoaders(train, LandmarksDL(hands, coarse)), LandmarkClassifier(hidden), loss_func=_loss,
                     opt_func=partial(Adam, decouple_wd=True), wd=.02, cbs=AverageWeights(.995))
     if quiet: learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, ProgressCallback)])
     with learn.no_logging(): learn.fit_one_cycle(1, lr, pct_start=.2)
@@ -287,9 +288,9 @@ def _loss(logits, coarse, sign): return sign_loss(logits, sign, coarse)
 
 # %% ../../nbs/models/01_joints.ipynb #g00000c1
 class Ensemble(nn.ModuleList):
-    "Several `HandNet`s of the same size, which read as one"
+    "Several `LandmarkClassifier`s of the same size, which read as one"
     def __init__(self,
-                 nets # several `HandNet`s
+                 nets # several `LandmarkClassifier`s
                 ): super().__init__(nets)
 
     @property
@@ -297,25 +298,25 @@ class Ensemble(nn.ModuleList):
         "Numbers between the layers of each"
         return self[0].hidden
 
-    tell = HandNet.tell
+    log_probs = LandmarkClassifier.log_probs
 
     def forward(self, joints): # (n, 2, 21, 3) in any unit
         "The mean of their log-probabilities, (n, 58)"
         return torch.stack([log_softmax(net(joints), 1) for net in self]).mean(0)
 
-def train_committee(hands:Hands,     # as `find_hands` found them
+def train_ensemble(hands:Hands,     # as `find_hands` found them
                     coarse=None,     # for each picture, is it as coarse as those of `del`? None: all are
                     members:int=3,   # networks
                     hidden:int=256,  # numbers between the layers of each
                     seed:int=42,     # of the first; the others have the numbers that follow
-                    **kwargs         # steps, lr, vary and quiet, as for `train_hands`
+                    **kwargs         # steps, lr, vary and quiet, as for `train_landmarks`
                    ) -> Ensemble:   # trained, and ready to read
     "Networks that have learned the signs of these hands, each by itself"
-    nets = [train_hands(hands, coarse, seed=seed + member, hidden=hidden, **kwargs) for member in range(members)]
+    nets = [train_landmarks(hands, coarse, seed=seed + member, hidden=hidden, **kwargs) for member in range(members)]
     return Ensemble(nets).eval()
 
 # %% ../../nbs/models/01_joints.ipynb #g0000044
-def without_hand(hands:Hands # of the training frames
+def prior_without_hand(hands:Hands # of the training frames
                 ) -> np.ndarray: # (29,) log-probabilities
     "Which sign it is if no hand is found"
     signs = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
@@ -325,11 +326,11 @@ def without_hand(hands:Hands # of the training frames
     return np.float32(np.log(rates/rates.sum()))
 
 # %% ../../nbs/models/01_joints.ipynb #g0000062
-def train_judge(hands:Hands # of training frames
+def fit_kv_classifier(hands:Hands # of training frames
                ):           # (slope, offset) of the log-odds for K; None if one of the signs is missing
     "What is nearer for K than for V"
-    nearer, signs = nearer_middle(hands), np.array([*map(sign_of, hands.files)])
-    known = np.isin(signs, JUDGED) & ~np.isnan(nearer)
+    nearer, signs = thumb_offset(hands), np.array([*map(sign_of, hands.files)])
+    known = np.isin(signs, KV_SIGNS) & ~np.isnan(nearer)
     if len({*signs[known]}) < 2: return None
-    fitted = LogisticRegression(class_weight='balanced').fit(nearer[known, None], signs[known] == JUDGED[0])
+    fitted = LogisticRegression(class_weight='balanced').fit(nearer[known, None], signs[known] == KV_SIGNS[0])
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])

@@ -24,14 +24,14 @@ from ..data import get_data
 from ..metrics.distortions import blurred, compressed, darkened, elsewhere, moved
 from ..datasets.archives import DataError
 from ..datasets.film import film_splitter, films
-from .joints import Ensemble, HandNet, train_committee, train_judge, without_hand
+from .joints import Ensemble, LandmarkClassifier, train_ensemble, fit_kv_classifier, prior_without_hand
 from ..runtime.landmarks import Hands, HandsError, find_hands
 from .landmarker import LANDMARKER
 from ..runtime.config import ReadingConfig, config_from, config_values
-from ..runtime.fusion import Fusion, answered, pooled, threshold_for
+from ..runtime.fusion import Fusion, answered, fused, threshold_for
 from ..core.pictures import PictureError, to_rgb
 from ..metrics.report import Report, score
-from .pixels import SightNet, train_sight
+from .pixels import PixelNet, train_pixels
 from ..core.signs import SIGNS, number_of, sign_of
 from ..core.cache import CacheError, atomic_path, cache_dir, fingerprint, lock
 
@@ -96,7 +96,7 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each half
                 answers # (n,) the right signs, as numbers in `SIGNS`
                ) -> list: # a weight for each half, 0 or more
     "The weights for which the right answers are most probable"
-    cost = lambda weights: -pooled(logs, weights)[np.arange(len(answers)), answers].mean()
+    cost = lambda weights: -fused(logs, weights)[np.arange(len(answers)), answers].mean()
     return minimize(cost, [.5]*len(logs), method='L-BFGS-B', bounds=[(0, 5)]*len(logs)).x.tolist()
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000023
@@ -153,7 +153,7 @@ def calibrate(reader:Fusion, # its networks trained; changed in place
     joints, left = reader.joints(hands)
     found, halves = hands.found.any(1), (joints, reader.pixels(hands.files, hands, left))
     weights, (alone,) = fit_weights([half[found] for half in halves], answers[found]), fit_weights([reader.pixels(hands.files)], answers)
-    reader.config = replace(reader.config, prior=without_hand(hands).tolist(), weights=weights, pixel_weight=alone)
+    reader.config = replace(reader.config, prior=prior_without_hand(hands).tolist(), weights=weights, pixel_weight=alone)
     signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
     reader.config = replace(reader.config, thresholds=[threshold_for(some, signs) for some in told])
     reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
@@ -172,13 +172,13 @@ def train_reader(frames,              # as `film_frames` finds them
     train, held_out = take_apart(frames)
     found, coarse, started = look(frames), are_coarse(train), time.time()
     hands = found.of(train)
-    reader = Fusion(train_sight(hands, coarse, arch, seed=seed, size=size, steps=steps), train_committee(hands, coarse, steps=hand_steps, seed=seed),
-                    ReadingConfig(prior=without_hand(hands).tolist(), kv_coefficients=train_judge(hands) or ()))
+    reader = Fusion(train_pixels(hands, coarse, arch, seed=seed, size=size, steps=steps), train_ensemble(hands, coarse, steps=hand_steps, seed=seed),
+                    ReadingConfig(prior=prior_without_hand(hands).tolist(), kv_coefficients=fit_kv_classifier(hands) or ()))
     seconds, hard = round(time.time() - started), harder_frames(held_out)
     measured = {'held-out film': found.of(held_out), 'held-out film made harder': look(hard)}
     calibrate(reader, together(measured.values()))
     accuracies = accuracies_on(measured, reader)
-    reader.facts |= dict(arch=arch, size=reader.sight.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies,
+    reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, frames=len(train), held_out=len(held_out), seconds=seconds, accuracies=accuracies,
                          data=data_lines(arch, len(train), len(held_out)))
     return reader
 
@@ -196,10 +196,10 @@ def save_reader(reader:Fusion, # trained
     "Keep a reader"
     with atomic_path(folder) as part:
         part.mkdir()
-        for name in ('sight', 'geometry'):
+        for name in ('pixel_model', 'landmark_model'):
             torch.save({key: value.half() if value.is_floating_point() else value for key, value in getattr(reader, name).state_dict().items()}, part/f'{name}.pth')
-        config = replace(reader.config, size=reader.sight.size, prior=np.round(reader.config.prior, 4).tolist())
-        about = dict(reading=config_values(config), arch=reader.sight.arch, members=len(reader.geometry), hidden=reader.geometry.hidden, facts=reader.facts)
+        config = replace(reader.config, size=reader.pixel_model.size, prior=np.round(reader.config.prior, 4).tolist())
+        about = dict(reading=config_values(config), arch=reader.pixel_model.arch, members=len(reader.landmark_model), hidden=reader.landmark_model.hidden, facts=reader.facts)
         (part/'reader.json').write_text(json.dumps(about, indent=1)+'\n')
     return Path(folder)
 
@@ -208,9 +208,9 @@ def load_reader(folder # as `save_reader` made it
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
     config = config_from(about['reading'])
-    nets = dict(sight=SightNet(about['arch'], config.size, pretrained=False), geometry=Ensemble(HandNet(about['hidden']) for _ in range(about['members'])))
+    nets = dict(pixel_model=PixelNet(about['arch'], config.size, pretrained=False), landmark_model=Ensemble(LandmarkClassifier(about['hidden']) for _ in range(about['members'])))
     for name, net in nets.items(): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
-    return Fusion(nets['sight'].eval(), nets['geometry'].eval(), config, about['facts'])
+    return Fusion(nets['pixel_model'].eval(), nets['landmark_model'].eval(), config, about['facts'])
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000032
 def arguments() -> argparse.ArgumentParser: # of the command line

@@ -7,7 +7,7 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/bundle.html.md"""
 # %% auto #0
 __all__ = ['FORMAT', 'VERSION', 'NETWORKS', 'CONTENTS', 'BundleError', 'Bundle', 'sha256', 'seal_of', 'sealed', 'described',
            'check_description', 'checked_file', 'config_of_version_1', 'config_in', 'read_bundle', 'shipped_bundle',
-           'Network', 'SightNetwork', 'JointsNetwork', 'load_bundle']
+           'Network', 'PixelNetwork', 'LandmarkNetwork', 'load_bundle']
 
 # %% ../../nbs/runtime/04_bundle.ipynb #b0000003
 import hashlib, json, threading
@@ -179,7 +179,7 @@ def _in_order(logs, columns): # of the network's outputs, as this library orders
         raise BundleError(f'A network of this bundle knows {logs.shape[1]} signs instead of {len(columns)}. Export it again.')
     return logs[:, columns]
 
-class SightNetwork(Network):
+class PixelNetwork(Network):
     "The pixel model of a bundle, as `look` takes it"
     def __init__(self,
                  config:ReadingConfig, # its `size`, `colours`, `mean`, `std` and `signs`
@@ -188,7 +188,7 @@ class SightNetwork(Network):
         super().__init__(*args)
         self.config, self.size = config, config.size
 
-    def see(self,
+    def predict(self,
             pictures # uint8 (n, size, size, 3), RGB
            ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) joints from -1 to 1
         "What is in these squares"
@@ -201,8 +201,8 @@ class SightNetwork(Network):
         if mean == (0, 0, 0) and std == (1, 1, 1): return pictures
         return (np.float32(pictures) - np.float32(mean))/np.float32(std)
 
-class JointsNetwork(Network):
-    "The landmark model of a bundle, as `read_hands` takes it"
+class LandmarkNetwork(Network):
+    "The landmark model of a bundle, as `landmark_log_probs` takes it"
     def __init__(self,
                  config:ReadingConfig, # its `signs`
                  *args                 # as for `Network`
@@ -210,7 +210,7 @@ class JointsNetwork(Network):
         super().__init__(*args)
         self.columns = config.columns + [len(SIGNS) + column for column in config.columns] # right hands, then left ones
 
-    def tell(self,
+    def log_probs(self,
              joints # float32 (n, 2, 21, 3)
             ):      # (n, 58) log-probabilities
         "Which signs these landmarks fit"
@@ -221,4 +221,4 @@ def load_bundle(bundle:Bundle,   # as `read_bundle` found it
                ) -> Fusion:      # without PyTorch
     "The reader in a bundle"
     config, (sight, joints) = bundle.config, (bundle.files[name] for name in NETWORKS)
-    return Fusion(SightNetwork(config, sight, threads), JointsNetwork(config, joints, threads), config, bundle.about['facts'])
+    return Fusion(PixelNetwork(config, sight, threads), LandmarkNetwork(config, joints, threads), config, bundle.about['facts'])

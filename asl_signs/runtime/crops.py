@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/crops.html.md"""
 
 # %% auto #0
 __all__ = ['levels', 'contrast', 'exposed', 'widened', 'cut_square', 'whole_square', 'square_around', 'in_picture', 'look',
-           'squares_after', 'normalised', 'look_until_sure', 'parts_of', 'in_mirror', 'read_pictures']
+           'squares_after', 'normalised', 'read_in_crops', 'parts_of', 'in_mirror', 'read_pictures']
 
 # %% ../../nbs/runtime/01_crops.ipynb #l0000003
 from math import ceil
@@ -91,12 +91,12 @@ def in_picture(joints:np.ndarray, # (21, 2) from -1 to 1 in a square
     return (x, y) + joints*side/2
 
 # %% ../../nbs/runtime/01_crops.ipynb #l000000f
-def look(net,      # with `size` and `see`
+def look(net,      # with `size` and `predict`
          pictures, # RGB, of PIL
          squares   # one for each picture
         ):         # arrays: (n, 29) log-probabilities, (n, 21, 2) joints from -1 to 1 in the squares
     "What the network sees in squares of pictures"
-    return net.see(np.stack([np.asarray(cut_square(picture, square, net.size)) for picture, square in zip(pictures, squares)]))
+    return net.predict(np.stack([np.asarray(cut_square(picture, square, net.size)) for picture, square in zip(pictures, squares)]))
 
 def squares_after(joints,   # (n, 21, 2), as `look` returned them
                   squares,  # (n, 3), in which they were seen
@@ -113,7 +113,7 @@ def normalised(logs:np.ndarray # (n, signs)
     "As log-probabilities, whose exponentials add up to 1"
     return logs - np.logaddexp.reduce(logs, 1, keepdims=True)
 
-def look_until_sure(net,      # as for `look`
+def read_in_crops(net,      # as for `look`
                     pictures, # RGB, of PIL
                     config:ReadingConfig=ReadingConfig() # all about crops, and its `near`, `enough` and `max_crops`
                    ): # arrays: (n, 29) log-probabilities; (n, 3) squares, in pixels, where the hands should be
@@ -172,5 +172,5 @@ def read_pictures(net,        # as for `look`
         longer = {row: max(picture.size) for row, picture in pictures.items()}
         squares = [square_around(points[row]*longer[row], longer[row], config) for row in known]
         if known: logs[known] = look(net, [pictures[row] for row in known], squares)[0]
-        if unknown: logs[unknown] = look_until_sure(net, [pictures[row] for row in unknown], config)[0]
+        if unknown: logs[unknown] = read_in_crops(net, [pictures[row] for row in unknown], config)[0]
     return logs

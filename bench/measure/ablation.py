@@ -16,16 +16,17 @@ from fastai.vision.all import Callback, aug_transforms
 from asl_signs.train.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
-from asl_signs.models.joints import VaryHands, sign_loss, train_committee, train_hands, train_judge, without_hand
+from asl_signs.models.joints import (RandomLandmarks, fit_kv_classifier, prior_without_hand, sign_loss, train_ensemble,
+                                    train_landmarks)
 from asl_signs.runtime.landmarks import HandFinder, Hands, find_hands, rows_of
 from asl_signs.models.landmarker import LANDMARKER
 from asl_signs.runtime.crops import look, read_pictures, whole_square
-from asl_signs.runtime.fusion import judged, read_hands
+from asl_signs.runtime.fusion import apply_kv_classifier, landmark_log_probs
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
 from asl_signs.train.joint_augment import RandomHandWarp
 from asl_signs.metrics.report import score
-from asl_signs.models.pixels import sight_loss, sight_tfms, train_sight
+from asl_signs.models.pixels import pixel_loss, pixel_tfms, train_pixels
 from asl_signs.core.signs import SIGNS, sign_of
 from asl_signs.core.cache import as_json
 from measuring import RESULTS, parser
@@ -69,13 +70,13 @@ def usual_without_mirror(): return PLAIN + aug_transforms(size=SIZE, do_flip=Fal
 def placed(): return [RandomHandCrop(SIZE), *PLAIN]
 def lit(): return [tfm for tfm in hard_tfms(SIZE) if not isinstance(tfm, SkinTone)]
 def everything(): return hard_tfms(SIZE, draw_backgrounds(3000, SIZE))
-def other_hands(): return sight_tfms(ARCH)
+def other_hands(): return pixel_tfms(ARCH)
 
 def same_hand():
     "What MediaPipe's backbone is trained on, without hands that were bent into others"
-    return [tfm for tfm in sight_tfms(LANDMARKER) if not isinstance(tfm, RandomHandWarp)]
+    return [tfm for tfm in pixel_tfms(LANDMARKER) if not isinstance(tfm, RandomHandWarp)]
 
-def bent_hands(): return sight_tfms(LANDMARKER)
+def bent_hands(): return pixel_tfms(LANDMARKER)
 
 
 # How pictures are read: each takes a network, pictures, and how to find hands
@@ -106,7 +107,7 @@ class MixUp(Callback):
 def pixel_network(data, tfms, loss, arch, lr, first, mixed):
     "A network for pixels, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    net = train_sight(hands, are_coarse(data.train), arch, lr, 42, *[MixUp()][:mixed], top_first=first, steps=STEPS,
+    net = train_pixels(hands, are_coarse(data.train), arch, lr, 42, *[MixUp()][:mixed], top_first=first, steps=STEPS,
                       tfms=tfms(), loss=loss)
     return net, time.time() - started
 
@@ -121,15 +122,15 @@ def pixels(tfms, read=whole, loss=signs_only, arch=ARCH, lr=None, first=False, m
 
 def mediapipe(tfms, read=whole, lr=None, first=False):
     "A row about MediaPipe's backbone"
-    return pixels(tfms, read, sight_loss, LANDMARKER, lr, first)
+    return pixels(tfms, read, pixel_loss, LANDMARKER, lr, first)
 
 
 @cache
 def joint_network(data, committee, vary):
     "A network for joints, or three, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    train = train_committee if committee else train_hands
-    net = train(hands, are_coarse(data.train), steps=HAND_STEPS, vary=VaryHands(**dict(vary)))
+    train = train_ensemble if committee else train_landmarks
+    net = train(hands, are_coarse(data.train), steps=HAND_STEPS, vary=RandomLandmarks(**dict(vary)))
     return net, time.time() - started
 
 
@@ -137,10 +138,10 @@ def joints(views=None, judge=False, committee=False, **vary):
     "A row about joints: which views, K and V by the thumb or not, one network or three, how hands vary in training"
     def measure(data):
         net, seconds = joint_network(data, committee, tuple(vary.items()))
-        no_hand, judged_by = without_hand(data.hands), judge and train_judge(data.hands) or None
+        no_hand, judged_by = prior_without_hand(data.hands), judge and fit_kv_classifier(data.hands) or None
         def read(files, find):
-            told, _ = read_hands(net, found := find(files), views)
-            return judged(np.where(np.isnan(told), no_hand, told), found, judged_by)
+            told, _ = landmark_log_probs(net, found := find(files), views)
+            return apply_kv_classifier(np.where(np.isnan(told), no_hand, told), found, judged_by)
         return seconds, read
     return measure
 
@@ -162,9 +163,9 @@ ROWS = {
     'light, lens and file': pixels(lit),
     'skin and background': pixels(everything),
     'pictures mixed in pairs (mixup)': pixels(everything, mixed=True),
-    'joints as a second task': pixels(everything, loss=sight_loss),
-    'hands bent into others': pixels(other_hands, loss=sight_loss),
-    'looking until sure': pixels(other_hands, until_sure, sight_loss),
+    'joints as a second task': pixels(everything, loss=pixel_loss),
+    'hands bent into others': pixels(other_hands, loss=pixel_loss),
+    'looking until sure': pixels(other_hands, until_sure, pixel_loss),
     "MediaPipe's backbone, all of it as fast": mediapipe(same_hand, lr=2e-3),
     'the same, slowly': mediapipe(same_hand),
     'the same, hands bent into others': mediapipe(bent_hands),

@@ -14,7 +14,7 @@ from asl_signs.runtime.crops import look, whole_square
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, take_apart
 from asl_signs.metrics.report import score
-from asl_signs.models.pixels import train_sight
+from asl_signs.models.pixels import train_pixels
 from asl_signs.core.signs import sign_of
 from asl_signs.core.cache import as_json
 from measuring import RESULTS, parser
@@ -62,7 +62,7 @@ def train(film, seed):
     torch.set_num_threads(1)
     frames = film_frames([film], 60)
     train, held_out = take_apart(frames)
-    net = train_sight(find_hands(frames).of(train), are_coarse(train), 'tf_efficientnet_lite0', seed=seed, steps=200)
+    net = train_pixels(find_hands(frames).of(train), are_coarse(train), 'tf_efficientnet_lite0', seed=seed, steps=200)
     for name, files in {'held-out film': held_out, 'made harder': harder_frames(held_out)}.items():
         logs = np.concatenate([look(net, [picture], [whole_square(picture)])[0] for picture in map(to_rgb, files)])
         accuracy = score(np.exp(logs), [*map(sign_of, files)], files, np.arange(len(files))).accuracy

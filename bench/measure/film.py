@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
-from asl_signs.datasets.film import TAKES, films, likeness, likeness_matrix, nearest_likeness, take_splitter
+from asl_signs.datasets.film import TAKES, films, likeness, similarity_matrix, nearest_likeness, take_splitter
 from measuring import RESULTS, parser
 
 DISTANCES, GAPS = (5, 10, 20, 50, 100, 150, 200, 400, 800), (0, 50, 100, 150, 200, 300)
@@ -26,7 +26,7 @@ def measure_likeness(data):
     return dict(
         frames=len(data.train), signs=len(films(data.train)),
         likeness=likeness(data.train, DISTANCES).reset_index().round(3).to_dict('records'),
-        matrix=likeness_matrix(data.train, 100).astype(float).round(2).tolist(),
+        matrix=similarity_matrix(data.train, 100).astype(float).round(2).tolist(),
         nearest=[dict(gap=gap, median=round(float(middle), 3)) for gap, middle in nearest.items()])
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from asl_signs.runtime.bundle import load_bundle, read_bundle, shipped_bundle
 from asl_signs.metrics.distortions import elsewhere, moved
-from asl_signs.runtime.crops import look, look_until_sure, parts_of, squares_after, whole_square
+from asl_signs.runtime.crops import look, read_in_crops, parts_of, squares_after, whole_square
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import film_frames, harder_frames, take_apart
 from asl_signs.core.signs import SIGNS, sign_of
@@ -22,10 +22,10 @@ SIZES, ASIDE = (1, .7, .5, .35, .25), (0, .2, -.2)
 class Counting:
     "A network, and how many squares it was asked about"
     def __init__(self, net): self.net, self.size, self.asked = net, net.size, 0
-    def see(self, pictures):
+    def predict(self, pictures):
         "What the network sees"
         self.asked += len(pictures)
-        return self.net.see(pictures)
+        return self.net.predict(pictures)
 
 
 def fixed(number, pool):
@@ -41,7 +41,7 @@ def fixed(number, pool):
 
 WAYS = {'one look': fixed(1, lambda told: told[0]), 'two looks, both count': fixed(2, sum),
         'three looks, the first and the last count': fixed(3, lambda told: told[0] + told[2]),
-        'four looks, all count': fixed(4, sum), 'until sure': lambda net, pictures: look_until_sure(net, pictures)[0]}
+        'four looks, all count': fixed(4, sum), 'until sure': lambda net, pictures: read_in_crops(net, pictures)[0]}
 
 
 def smaller(files, factor):
