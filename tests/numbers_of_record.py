@@ -237,7 +237,6 @@ KNOWN = {
 'rows': {
     '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],
     '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
-'distortions': {'a radius of 0.02 is two pixels out of a hundred': EXAMPLE, 'A JPEG of quality 50 and a blur of 0.01 cost it next to nothing': EXAMPLE},
 'drawing': {
     'The straight finger ends at 2.08': EXAMPLE, "tip is back at 0.63": EXAMPLE, 'All joints together are 21 points': KNOWN_FACT, 'by more than 20 of 255 steps': SETTING},
 'film': {
