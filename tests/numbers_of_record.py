@@ -274,7 +274,7 @@ KNOWN = {
     'at 112 pixels, the network needs two thirds of the time, and reads 76 % of the film at its first look instead of 90':
         [SETTING, tried('squares of 128, 112, 96 pixels', '75.8'), tried('squares of 128, 112, 96 pixels', '90.1')]},
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
-'plots': {'its accuracy above 50 %': EXAMPLE},
+'plots': {'how many of 30 photographs': KNOWN_FACT},
 'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
 'sample': {
     'correlate] at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
