@@ -7,10 +7,8 @@ Docs: https://asl-signs.github.io/asl_signs/metrics/heatmaps.html.md"""
 # %% auto #0
 __all__ = ['grad_cam', 'spread', 'heat_maps', 'overlay', 'plot_right_and_wrong', 'heat_at_edge']
 
-# %% ../../nbs/metrics/03_heatmaps.ipynb #b6430481
-import math
+# %% ../../nbs/metrics/03_heatmaps.ipynb #438ca4b5
 from contextlib import contextmanager
-from itertools import islice
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
