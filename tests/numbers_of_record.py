@@ -263,7 +263,7 @@ KNOWN = {
 'heatmaps': {
     'a border of 15 % is taken off each side': SETTING,
     'what is left in the middle is 0.7 by 0.7 of the picture, and the edge has 51 %. So less than 0.51 means': [1 - 2*.15, 1 - 2*.15, 100*(1 - .7*.7), 1 - .7*.7]},
-'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
+'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
 'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
