@@ -191,7 +191,7 @@ def pixel_tfms(arch:str,       # whose recipe is asked for sizes
                size:int=None,  # pixels, side of what the network sees; None: the recipe's
                backgrounds=None # as for `hard_tfms`; None: 3,000, drawn now
               ) -> list:       # of batch transforms
-    "All that is varied: [the hand](../train/05_joint_augment.ipynb), and [everything else](../train/04_augment.ipynb)"
+    "All that is varied: [the hand](../train/09_joint_augment.ipynb), and [everything else](../train/04_augment.ipynb)"
     size = size or recipe(arch).size
     varied = min(size, recipe(arch).varied)
     backgrounds = draw_backgrounds(3000, varied) if backgrounds is None else backgrounds
