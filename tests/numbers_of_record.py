@@ -259,7 +259,7 @@ KNOWN = {
     'in 12 to 19 of the 300 without one, and in 38 of them': [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'], HANDS['found_in_nothing_in_any_view']],
     'read 82 % with a margin of .4, 90 % with .6 and 92 % with 1.2 or 1.6, and 96 % with .6 and 1.6 together':
         [100*VIEWS['margin .4'], .4, 100*VIEWS['margin .6'], .6, 100*VIEWS['margin 1.2'], 1.2, 1.6, 100*VIEWS['.6 and 1.6'], .6, 1.6]},
-'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
+    'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
 'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
