@@ -260,7 +260,7 @@ KNOWN = {
     'read 82 % with a margin of .4, 90 % with .6 and 92 % with 1.2 or 1.6, and 96 % with .6 and 1.6 together':
         [100*VIEWS['margin .4'], .4, 100*VIEWS['margin .6'], .6, 100*VIEWS['margin 1.2'], 1.2, 1.6, 100*VIEWS['.6 and 1.6'], .6, 1.6]},
     'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
-'crops': {
+    'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
     '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
