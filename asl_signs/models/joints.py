@@ -21,7 +21,8 @@ from fastcore.basics import chunked
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
-from ..train.augment import AverageWeights, uniform
+from ..train.augment import uniform
+from ..train.callbacks import AverageWeights
 from ..runtime.landmarks import FINGERS, Hands
 from ..runtime.fusion import KV_SIGNS, thumb_offset
 from ..core.signs import SIGNS, sign_of

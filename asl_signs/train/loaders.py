@@ -8,7 +8,7 @@ Docs: https://asl-signs.github.io/asl_signs/train/loaders.html.md"""
 __all__ = ['SHARED', 'CachedDL', 'workers_for', 'workers_or_advice', 'cached']
 
 # %% ../../nbs/train/01_loaders.ipynb #7b052de0
-import re, shutil, warnings
+import math, re, shutil, warnings
 from contextlib import contextmanager
 from pathlib import Path
 import torch
@@ -23,9 +23,9 @@ class CachedDL(TfmdDL):
     "A DataLoader that takes its batches out of `Pixels`, or makes them as usual where a picture is not among those"
     def __init__(self,
                  dataset,           # fastai's `Datasets`, of files
-                 pixels=None,       # `Pixels`; None: all is as usual
-                 num_workers:int=0, # as usual; batches from `pixels` need no workers
-                 **kwargs           # as usual
+                 pixels=None,       # `Pixels`; None: every picture is decoded
+                 num_workers:int=0, # processes that decode; batches from `pixels` need none
+                 **kwargs           # for fastai's `TfmdDL`
                 ):
         files = getattr(dataset, 'items', [])
         self.pixels = pixels if len(files) else None # an exported learner has no data and needs none
@@ -33,9 +33,9 @@ class CachedDL(TfmdDL):
         super().__init__(dataset, num_workers=num_workers, **kwargs)
 
     def new(self,
-            dataset=None, # None: the same
-            cls=None,     # None: this class
-            **kwargs      # what is to be different
+            dataset=None, # other pictures; None: those of this one
+            cls=None,     # class of the result; None: this class
+            **kwargs      # arguments of `__init__` that are to be different
            ):
         "Another one for other pictures, with the same cache"
         return super().new(dataset, cls, **dict(pixels=self.pixels) | kwargs)
@@ -45,14 +45,13 @@ class CachedDL(TfmdDL):
                       ):
         "Batches of pictures (uint8 of shape (n, 3, size, size)) and signs"
         if self.rows is None: return super().create_batches(samps)
-        if self.labels is None and len(self.dataset.tls) > 1: self.labels = _numbers(self.dataset.tls[1])
+        if self.labels is None and len(self.dataset.tls) > 1:
+            self.labels = torch.tensor([*map(int, self.dataset.tls[1])])
         return (self._whole_batch(list(places)) for places in chunked(samps, self.bs, self.drop_last))
 
     def _whole_batch(self, places):
-        pictures = torch.from_numpy(self.pixels.take(self.rows[places])).permute(0, 3, 1, 2)
-        return (TensorImage(pictures), *([] if self.labels is None else [TensorCategory(self.labels[places])]))
-
-def _numbers(signs): return torch.tensor([int(sign) for sign in signs])
+        pictures = TensorImage(torch.from_numpy(self.pixels.take(self.rows[places])).permute(0, 3, 1, 2))
+        return (pictures,) if self.labels is None else (pictures, TensorCategory(self.labels[places]))
 
 # %% ../../nbs/train/01_loaders.ipynb #08a41d8e
 SHARED = Path('/dev/shm') # where Linux keeps shared memory
@@ -62,14 +61,18 @@ def workers_for(settings:Settings, # workers, batch and picture size
                ) -> int:           # processes that decode pictures
     "As many workers as there are cores and as shared memory has room for"
     if settings.workers is not None: return settings.workers
-    if free is None: free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else float('inf')
+    if free is None: free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else math.inf
     each = 2*settings.bs*3*settings.size**2 # bytes: two batches wait while a third is used
     most = min(16, defaults.cpus) # as fastai has it
     if free >= most*each: return most
     fit = int(free//each)
-    warnings.warn(f'{free/1e6:.0f} MB of shared memory are enough for {fit} of {most} workers. With Docker, --shm-size=1g gives more; '
-                  f'ASL_SIGNS_WORKERS sets how many there are.', stacklevel=2)
+    warnings.warn(f'{free/1e6:.0f} MB of shared memory are enough for {fit} of {most} workers. With Docker, '
+                  '--shm-size=1g gives more; ASL_SIGNS_WORKERS sets how many there are.', stacklevel=2)
     return fit
+
+# %% ../../nbs/train/01_loaders.ipynb #trn00008
+_LACK = 'A worker that decodes pictures has ended, most often for want of shared memory. Use fewer of them: \
+get_settings(data, workers=0), or ASL_SIGNS_WORKERS=0. With Docker, --shm-size=1g gives more. ({})'
 
 @contextmanager
 def workers_or_advice():
@@ -77,8 +80,7 @@ def workers_or_advice():
     try: yield
     except RuntimeError as e:
         if not re.search(r'DataLoader worker|shared memory|/torch_\d', str(e)): raise
-        raise RuntimeError(f'A worker that decodes pictures has ended, most often for want of shared memory. Use fewer of them: '
-                           f'get_settings(data, workers=0), or ASL_SIGNS_WORKERS=0. With Docker, --shm-size=1g gives more. ({e})') from e
+        raise RuntimeError(_LACK.format(e)) from e
 
 # %% ../../nbs/train/01_loaders.ipynb #5a962a72
 def cached(data,             # what `get_data` returned
