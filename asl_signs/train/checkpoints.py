@@ -58,7 +58,7 @@ def last_checkpoint(folder:Path, # with checkpoints; it need not exist
 
 # %% ../../nbs/train/03_checkpoints.ipynb #f002b5ed
 class Checkpoints(Callback):
-    "Keep everything after each epoch, and go on from there if asked"
+    "Keep everything after each epoch, and go on from there if wanted"
     order = 80 # after the epoch's row was written
 
     def __init__(self,
@@ -98,13 +98,8 @@ class Checkpoints(Callback):
         if self.state and self.stage == self.state['stage']: self._restore()
 
     def _everything(self):
-        recorder = self.recorder
         return dict(stage=self.stage, epoch=self.epoch + 1, model=get_model(self.model).state_dict(),
-                    opt=_plain_optimiser(self.opt), random=_random_state(self._rng()),
-                    rows=[[*map(float, row)] for row in recorder.values],
-                    losses=[*map(float, recorder.losses)], lrs=[*map(float, recorder.lrs)],
-                    iters=[*map(int, recorder.iters)],
-                    smooth=(recorder.smooth_loss.count, float(recorder.smooth_loss.val)))
+                    opt=_plain_optimiser(self.opt), random=_random_state(self._rng()), **_records(self.recorder))
 
     def _rng(self): return getattr(self.dls.train, 'dl', self.dls.train).rng # fastai wraps it for several processes
 
@@ -115,7 +110,12 @@ class Checkpoints(Callback):
         _set_random_state(state['random'], self._rng())
         if self.stage > state['stage']: return
         for name in ('losses', 'lrs', 'iters'): setattr(self.recorder, name, state[name])
-        count, loss = state['smooth']
-        self.recorder.smooth_loss.count, self.recorder.smooth_loss.val = count, torch.tensor(loss)
+        smooth = self.recorder.smooth_loss
+        smooth.count, smooth.val = state['smooth'][0], torch.tensor(state['smooth'][1])
 
 def _changed(file): return file.stat().st_mtime_ns # by name, a damaged file of a high number would stay for ever
+
+def _records(recorder): # as plain numbers
+    return dict(rows=[[*map(float, row)] for row in recorder.values], losses=[*map(float, recorder.losses)],
+                lrs=[*map(float, recorder.lrs)], iters=[*map(int, recorder.iters)],
+                smooth=(recorder.smooth_loss.count, float(recorder.smooth_loss.val)))

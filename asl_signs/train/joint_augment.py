@@ -83,15 +83,18 @@ class RandomHandWarp(ItemTransform, BatchTransform):
         super().__init__()
         self.share, self.kwargs = p, kwargs
 
+    def _warp(self, seen, points, sign):
+        "Warped pictures, and their points without depth"
+        moved = random_landmarks(points, sign, **self.kwargs)
+        grid = warp_grid(points[..., :2], moved, seen.shape[-2:])
+        return grid_sample(seen, grid, padding_mode='border', align_corners=False), moved
+
     def encodes(self, b):
         "Pictures, points (n, 21, 3) with depth, other parts, and signs: points come out without depth"
         seen, points, *between, sign = [part.as_subclass(Tensor) for part in b]
         flat, known = points[..., :2].clone(), ~points[:, 0, 0].isnan()
-        chosen = (known & (uniform(points, 0, 1) < self.share*self.training)).nonzero()[:, 0]
-        if len(chosen):
-            moved = random_landmarks(points[chosen], sign[chosen], **self.kwargs)
-            grid = warp_grid(flat[chosen], moved, seen.shape[-2:])
-            seen = seen.clone()
-            seen[chosen] = grid_sample(seen[chosen], grid, padding_mode='border', align_corners=False)
-            flat[chosen] = moved
+        chosen = known & (uniform(points, 0, 1) < self.share*self.training)
+        if chosen.any():
+            seen = seen.clone() # the batch that was given stays as it is
+            seen[chosen], flat[chosen] = self._warp(seen[chosen], points[chosen], sign[chosen])
         return [retain_type(new, old) for new, old in zip((seen, flat, *between, sign), b)]
