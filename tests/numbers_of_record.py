@@ -225,14 +225,9 @@ KNOWN = {
     'take 11 ms for 64 pictures of 96 pixels, this takes 4':
         [AUGMENTATION['gamma, tint, brightness, contrast and saturation']['kornia'], SETTING, SETTING, AUGMENTATION['gamma, tint, brightness, contrast and saturation']['ours']],
     'takes 40 ms for 64 pictures of 96 pixels, Pillow 16': [AUGMENTATION['JPEG']['kornia'], SETTING, SETTING, AUGMENTATION['JPEG']['ours']]},
-'backbones': {'ImageNet weights, 19 MB': KNOWN_FACT},
 'bench': {
     'ended 0.6 points short': [100*max(run['accuracy'] - run['ends_with'] for run in kept('bench/full')['time to accuracy']['runs'])],
-    'takes 1.45 billion multiplications and additions for a picture, three times that when it learns: 8.7 GFLOP': [KNOWN_FACT, 3*2*1.45],
-    'The 66,700 frames that are trained on are 0.58 PFLOP, and the 14,500 that are validated 0.04': [SUM, 66_700*8.7/1e6, SUM, 14_500*2*1.45/1e6],
-    'has a peak of 65 TFLOP a second in float16, of which such a network gets a quarter to a third: 29 to 38 seconds. The pixels are 8 GB an epoch':
-        [KNOWN_FACT, 3*620/65, 4*620/65, 66_700*200*200*3/1e9],
-    'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
+    'we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
     '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],

@@ -20,7 +20,7 @@ from torch.nn.functional import log_softmax, normalize
 from ..core.signs import SIGNS, sign_of
 from ..runtime.fusion import KV_SIGNS, thumb_offset
 from ..runtime.landmarks import FINGERS, Hands
-from ..train.augment import AverageWeights
+from ..train.callbacks import AverageWeights
 from ..train.geometry import at_wrist, bones, palm_axes
 from ..train.landmark_augment import RandomLandmarks
 

@@ -20,7 +20,7 @@ from fastcore.basics import chunked
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, log_softmax, smooth_l1_loss
-from ..train.augment import AverageWeights, draw_backgrounds, hard_tfms
+from ..train.augment import draw_backgrounds, hard_tfms
 from ..train.backbones import local_weights, weights_or_advice
 from ..datasets.rows import Pixels, build_rows, is_whole, pixels_path, small, write_rows
 from ..datasets.matte import matte
@@ -30,7 +30,7 @@ from .landmarker import LANDMARKER, LandmarkNet, landmark_net
 from ..train.joint_augment import RandomHandWarp
 from ..core.settings import Settings
 from ..core.signs import SIGNS, sign_of
-from ..train.callbacks import GrowPictures, fast_callbacks
+from ..train.callbacks import AverageWeights, GrowPictures, fast_callbacks
 from ..core.cache import lock
 
 # %% ../../nbs/models/02_pixels.ipynb #s0000006
