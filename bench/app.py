@@ -23,10 +23,10 @@ from camera import CHROMIUM, camera_arguments, write_y4m
 # Runs in the page before its own scripts: when were frames sent, and when was the reading of each shown?
 WATCH = r'''
 window.sent = []; window.shown = []
-const send = window.fetch
+const asked = window.fetch
 window.fetch = (to, how) => {
   if (/\/stream\/\w+$|\/queue\/join/.test(to)) sent.push(performance.now())
-  return send(to, how)
+  return asked(to, how)
 }
 let last
 new MutationObserver(() => {
