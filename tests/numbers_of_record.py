@@ -279,5 +279,4 @@ KNOWN = {
     'The best window is 0.7 seconds long': FOUND, '0.7 and 0.2 seconds, a half and a quarter are the defaults': SETTING,
     '0.8 seconds, or an ` of 0.6': FOUND, 'or 0.35 seconds': [.7*.5],
     'The simulated hand opens for 0.4, and with 0.8 or 0.6 that would no longer do': SETTING,
-    'with 10 % noise, and with 40 % it is hardly better': SETTING, 'at 15 frames a second and 10 % noise': SETTING},
-'page': {'25 times a second': EXAMPLE}}
+    'with 10 % noise, and with 40 % it is hardly better': SETTING, 'at 15 frames a second and 10 % noise': SETTING}}
