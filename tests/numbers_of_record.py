@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from asl_signs.runtime.bundle import shipped_bundle
 from asl_signs.metrics.heatmaps import heat_at_edge
-from asl_signs.runtime.landmarks import MODEL_BYTES
 from asl_signs.datasets.kaggle import DATASETS
 from asl_signs.core.pictures import MOST_PIXELS
 from asl_signs.core.signs import SIGNS
@@ -91,7 +90,7 @@ READER, WHOLE = (ABLATION[f'the reader, {name}']['accuracies']['second test set'
 PHOTOGRAPHS = original('second test set')
 FRAMES = ORIGINAL['data']['train']
 SHIPPED = sum(file.stat().st_size for file in shipped_bundle().iterdir())/1e6
-HANDS, DETECTION, VIEWS = kept('hands/film'), kept('hands/detection'), kept('hands/views')['read']
+HANDS, DETECTION = kept('hands/film'), kept('hands/detection')
 LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
 
 
@@ -242,20 +241,21 @@ KNOWN = {
 'joints': {
     'The best published figure for all letters, with undetected hands counted as wrong, is 84.62 %': 'published by others'},
 'landmarks': {
-    'a file of 8 MB with the weights': [MODEL_BYTES/1e6], 'by a factor of 1.6': SETTING,
     'MediaPipe calls it a left one in 20 % of the cases': [100 - 100*HANDS['right_by_mediapipe']],
-    'joint 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %': [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
-    'are made below is right in 87 %': [100*HANDS['right_by_thumb_mean_of_views']], 'weighted by how sure they are in 83 %': [100*HANDS['right_by_mediapipe_mean_of_views']],
-    'in **48 %** of the 543 with a hand in them': [100*DETECTION['found']['as it is'], DETECTION['pictures']],
-    'it is **67 %**': [100*DETECTION['found']['a margin of a quarter']],
-    'by 1 % of its side, and made lighter by a gamma of .6, it is **82 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, softened by 1 % and gamma .6']],
-    'lowered from .5 to .05 it is **95 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, thresholds .05']],
+    'landmark 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %':
+        [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
+    '| 543 frames of the film with a hand |': [DETECTION['pictures']],
+    '| enlarged | 48 % |': [100*DETECTION['found']['as it is']],
+    '| and with a margin of a quarter | 67 % |': [100*DETECTION['found']['a margin of a quarter']],
+    '| and softened by 1 %, with a gamma of .6 | 82 % |':
+        [SETTING, SETTING, 100*DETECTION['found']['the same, softened by 1 % and gamma .6']],
+    '| and with thresholds of .05 | 95 % |': [SETTING, 100*DETECTION['found']['the same, thresholds .05']]},
+'finder': {
     'a hand was found in 99, 98, 99 and 94 % of those with one': [100*found for found in HANDS['found_by_view']],
-    'in 12 to 19 of the 300 without one, and in 38 of them': [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'], HANDS['found_in_nothing_in_any_view']],
-    'read 82 % with a margin of .4, 90 % with .6 and 92 % with 1.2 or 1.6, and 96 % with .6 and 1.6 together':
-        [100*VIEWS['margin .4'], .4, 100*VIEWS['margin .6'], .6, 100*VIEWS['margin 1.2'], 1.2, 1.6, 100*VIEWS['.6 and 1.6'], .6, 1.6]},
+    'in 12 to 19 of the 300 without one, and in 38 of them':
+         [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'],
+          HANDS['found_in_nothing_in_any_view']]},
     'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
-    'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
     '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],

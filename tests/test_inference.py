@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from asl_signs.runtime.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
-from asl_signs.runtime.landmarks import HandFinder, Hands, HandsError, film_hands, to_row
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import contrast, exposed

@@ -14,7 +14,9 @@ import torch
 from fastai.vision.all import nn
 from torch import Tensor
 from torch.nn.functional import pad
-from ..runtime.landmarks import HandsError, hand_model, why_no_mediapipe
+from ..runtime.finder import why_no_mediapipe
+from ..runtime.hand_model import hand_model
+from ..runtime.landmarks import HandsError
 
 # %% ../../nbs/models/00_landmarker.ipynb #m0000005
 class SameConv(nn.Conv2d):

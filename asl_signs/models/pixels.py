@@ -43,27 +43,13 @@ def cut_out(file,    # a frame of the film
     return np.dstack([colours, np.uint8(255*hand + .5)])
 
 # %% ../../nbs/models/02_pixels.ipynb #s0000010
-_CUT_TOGETHER = 256 # frames that are cut out and written together
-
-def _cut_block(start, part, files, size):
-    block = np.stack([cut_out(file, size) for file in files[start:start + _CUT_TOGETHER]])
-    return start, write_rows(part, start, block, len(files))
-
-def _cut(left, part, files, size):
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try: yield from pool.map(partial(_cut_block, part=part, files=files, size=size), left)
-        finally: pool.shutdown(cancel_futures=True)
-
 def get_cutouts(files,   # frames of the film, in any order
                 size:int # pixels, side of the squares
-               ) -> Pixels: # rows of uint8 (size, size, 4); DataError if a picture is broken, or the disk is too full
+               ) -> Pixels: # rows of uint8 (size, size, 4); PictureError, or DataError or CacheError if the disk is full
     "These frames, cut out: found in the cache, or else made now"
     files = sorted(files)
     path = pixels_path(files, size)
-    path, shape = path.with_name(f'cut-{path.name}'), (len(files), size, size, 4)
-    with lock(path):
-        if not is_whole(path, shape):
-            build_rows(path, shape, np.uint8, _CUT_TOGETHER, partial(_cut, files=files, size=size))
+    path = get_rows(path.with_name(f'cut-{path.name}'), files, partial(cut_out, size=size), (size, size, 4), np.uint8)
     return Pixels(path, files)
 
 # %% ../../nbs/models/02_pixels.ipynb #s0000013

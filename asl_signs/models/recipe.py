@@ -25,7 +25,8 @@ from ..metrics.distortions import blurred, compressed, darkened, elsewhere, move
 from ..datasets.archives import DataError
 from ..datasets.film import film_splitter, films
 from .joints import Ensemble, LandmarkClassifier, train_ensemble, fit_kv_classifier, prior_without_hand
-from ..runtime.landmarks import Hands, HandsError, find_hands
+from ..datasets.hands import find_hands
+from ..runtime.landmarks import Hands, HandsError
 from .landmarker import LANDMARKER
 from ..runtime.config import ReadingConfig, config_from, config_values
 from ..runtime.fusion import Fusion, answered, fused, threshold_for

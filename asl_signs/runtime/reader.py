@@ -58,7 +58,8 @@ def reason_against_hands() -> str: # a sentence; '' if hands can be looked for
     try: there = find_spec('mediapipe')
     except ValueError: there = True # something that calls itself so, and is looked at when it is loaded
     if not there: return "MediaPipe is not installed: pip install 'asl_signs[hands]'"
-    from asl_signs.runtime.landmarks import HandsError, hand_model
+    from asl_signs.runtime.hand_model import hand_model
+    from asl_signs.runtime.landmarks import HandsError
     try: hand_model(fetch=False)
     except HandsError as e: return str(e)
     except ModuleNotFoundError as e: return f'{e.name} is missing: pip install {e.name}, or set ASL_SIGNS_HAND_MODEL to where the hand model is'
@@ -80,7 +81,7 @@ class Finders:
                  views:int, # in how many ways pictures are shown; 1: the first that shows a hand
                  config:ReadingConfig=ReadingConfig() # its `views`, `view_side` and `hand_confidence`
                 ):
-        from asl_signs.runtime.landmarks import HandFinder
+        from asl_signs.runtime.finder import HandFinder
         shown = config.views if views == 1 else config.views[:views]
         self.views, settings = views, (None, shown, config.hand_confidence, config.view_side)
         self._finders = [HandFinder(*settings) for _ in range(count)]
@@ -93,7 +94,8 @@ class Finders:
 
     def reason_against(self) -> str: # a sentence; '' if all is well
         "Does MediaPipe load, and look? It may lack a library of the system, or be broken"
-        from asl_signs.runtime.landmarks import HandsError, why_no_mediapipe
+        from asl_signs.runtime.finder import why_no_mediapipe
+        from asl_signs.runtime.landmarks import HandsError
         try: self.look(Image.new('RGB', (32, 32)))
         except HandsError as e: return str(e)
         except Exception as e: return why_no_mediapipe(e)

@@ -18,7 +18,9 @@ from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
 from asl_signs.models.joints import (fit_kv_classifier, prior_without_hand, sign_loss, train_ensemble,
                                     train_landmarks)
-from asl_signs.runtime.landmarks import HandFinder, Hands, find_hands, rows_of
+from asl_signs.datasets.hands import find_hands, rows_of
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import Hands
 from asl_signs.models.landmarker import LANDMARKER
 from asl_signs.runtime.crops import look, read_pictures, whole_square
 from asl_signs.runtime.fusion import apply_kv_classifier, landmark_log_probs
