@@ -256,6 +256,7 @@ KNOWN = {
          [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'],
           HANDS['found_in_nothing_in_any_view']]},
     'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
+    'crops': {
     '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
     '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
     '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
