@@ -20,7 +20,7 @@ from asl_signs.models.joints import (RandomLandmarks, fit_kv_classifier, prior_w
                                     train_landmarks)
 from asl_signs.runtime.landmarks import HandFinder, Hands, find_hands, rows_of
 from asl_signs.models.landmarker import LANDMARKER
-from asl_signs.runtime.crops import look, read_pictures, whole_square
+from asl_signs.runtime.crops import predict_squares, read_pictures, whole_square
 from asl_signs.runtime.fusion import apply_kv_classifier, landmark_log_probs
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
@@ -83,7 +83,7 @@ def bent_hands(): return pixel_tfms(LANDMARKER)
 
 def whole(net, files, find):
     pictures = map(to_rgb, files)
-    return np.concatenate([look(net, [picture], [whole_square(picture)])[0] for picture in pictures])
+    return np.concatenate([predict_squares(net, [picture], [whole_square(picture)])[0] for picture in pictures])
 
 def until_sure(net, files, find): return read_pictures(net, files)
 def at_hand(net, files, find): return read_pictures(net, files, find(files))

@@ -10,7 +10,7 @@ import torch
 from fastai.vision.all import TensorImage, set_seed
 from asl_signs.train.augment import get_kornia, hard_tfms
 from asl_signs.runtime.landmarks import find_hands
-from asl_signs.runtime.crops import look, whole_square
+from asl_signs.runtime.crops import predict_squares, whole_square
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, take_apart
 from asl_signs.metrics.report import score
@@ -64,8 +64,9 @@ def train(film, seed):
     train, held_out = take_apart(frames)
     net = train_pixels(find_hands(frames).of(train), are_coarse(train), 'tf_efficientnet_lite0', seed=seed, steps=200)
     for name, files in {'held-out film': held_out, 'made harder': harder_frames(held_out)}.items():
-        logs = np.concatenate([look(net, [picture], [whole_square(picture)])[0] for picture in map(to_rgb, files)])
-        accuracy = score(np.exp(logs), [*map(sign_of, files)], files, np.arange(len(files))).accuracy
+        log_probs = [predict_squares(net, [picture], [whole_square(picture)])[0] for picture in map(to_rgb, files)]
+        signs, probs = [*map(sign_of, files)], np.exp(np.concatenate(log_probs))
+        accuracy = score(probs, signs, files, np.arange(len(files))).accuracy
         print(f'seed {seed}, {name}: {accuracy:.1%} of {len(files)}', flush=True)
 
 
