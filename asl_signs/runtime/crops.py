@@ -1,4 +1,4 @@
-"""Which square of a picture the pixel model sees, and how predictions from several squares are combined
+"""Which square of a picture the pixel model sees, and how several predictions are combined
 
 Docs: https://asl-signs.github.io/asl_signs/runtime/crops.html.md"""
 

@@ -177,10 +177,11 @@ ROWS = {
     'joints, four views': joints(),
     'joints, four views, K and V told apart by the thumb': joints(judge=True),
     'the same, by a committee of three': joints(judge=True, committee=True),
-    'the reader, whole picture': kept(lambda reader, files, find: reader.read(files)),
-    'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.joints(find(files))[0])),
-    'the reader, pixels at the hand': kept(lambda reader, files, find: np.exp(reader.pixels(files, find(files)))),
-    'the reader, both': kept(lambda reader, files, find: reader.read(files, find(files)))}
+    'the reader, whole picture': kept(lambda reader, files, find: reader.probs(files)),
+    'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.landmark_log_probs(find(files))[0])),
+    'the reader, pixels at the hand':
+        kept(lambda reader, files, find: np.exp(reader.pixel_log_probs(files, find(files)))),
+    'the reader, both': kept(lambda reader, files, find: reader.probs(files, find(files)))}
 
 
 ANSWERS = {'the reader, both': 0, 'the reader, whole picture': 1} # which of its thresholds counts
