@@ -20,12 +20,6 @@ FOUND = 'what the figure above it shows'
 def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
 
 
-def tried(row, number):
-    "A number of a trial, if it stands in that row of trials.md; nan if not"
-    line = next((line for line in (RESULTS/'reader'/'trials.md').read_text(encoding='utf-8').splitlines() if row in line), '')
-    return float(number) if re.search(rf'(?<![\d.]){re.escape(number)}(?!\.?\d)', line) else math.nan
-
-
 def shown(part, words):
     "The number behind some words in the saved outputs of a part; nan if there is none"
     cells = json.loads(next((RESULTS.parent/'nbs').glob(f'*/[0-9][0-9]_{part}.ipynb')).read_text(encoding='utf-8'))['cells']
@@ -81,7 +75,7 @@ def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'
 
 
 KEPT, MIRRORED = kept('reader/kept/reader')['facts'], "fastai's usual variations, mirroring included"
-ORIGINAL, PAIRS, ABLATION, LOOKS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/looks')['sets']
+ORIGINAL, PAIRS, ABLATION, CROPS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/crops')['sets']
 RANDOM, FILM = kept('evaluation/2-original-random'), kept('evaluation/3-original-film')
 FAVOURITES = 'W', 'L', 'Y', 'N', 'space', 'Q'
 SPEED, APP, PRECISION = kept('inference/speed'), kept('inference/app')['measured'], kept('inference/precision')
@@ -107,9 +101,9 @@ def weights(name):
 
 
 def ways(pictures):
-    "What is read in each way to look, and how often is looked in the last of them"
-    told = [way for way in LOOKS[pictures].values() if isinstance(way, dict)]
-    return [*(100*way['accuracy'] for way in told), told[-1]['looks']]
+    "What is read by each way to crop, and how many crops the last of them takes"
+    rows = [way for way in CROPS[pictures].values() if isinstance(way, dict)]
+    return [*(100*row['accuracy'] for row in rows), rows[-1]['crops']]
 
 
 SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]
@@ -205,7 +199,7 @@ KNOWN = {
     '| one picture after another, each | 19.9 ms | 3.7 ms | 5.3 (5.0 to 7.5) |': compared('one picture', SPEED['one picture']['pictures'], 1e3),
     '| 200 pictures, each | 18.3 ms | 2.3 ms | 8.1 (8.1 to 8.1) |': [SPEED[MANY := "many pictures, against the original's loop"]['pictures'], *compared(MANY, 200, 1e3)],
     '| memory at most | 938 MB | 111 MB | 8.4 times less |': [SPEED['memory, MB'][name] for name in ('plain', 'ours', 'ratio')],
-    '1.5 times in frames of held-out film': [LOOKS['held-out film']['until sure']['looks']],
+    '1.5 times in frames of held-out film': [CROPS['held-out film']['until `enough`']['crops']],
     'the reader reads 52 a second one after another and 95 in `; in four ways, 17 and 31': [SPEED[f'with hands, {views}, a second'][how] for views in ('1 view', '4 views') for how in ('one_by_one', 'many')],
     '(720 frames), it reads the same': [PRECISION['pictures']['held-out film']],
     '| float32, whole pictures | 14.2 MB | 94.2 % | 69.4 % |': weights('float32'),
@@ -255,17 +249,15 @@ KNOWN = {
     'in 12 to 19 of the 300 without one, and in 38 of them':
          [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'],
           HANDS['found_in_nothing_in_any_view']]},
-    'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
-    'crops': {
-    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
-    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
-    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
-    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 looks |': [.7, *ways('the hand 0.7 times as large')],
-    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 looks |': [.5, *ways('the hand 0.5 times as large')],
-    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 looks |': [.35, *ways('the hand 0.35 times as large')],
-    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 looks |': [.25, *ways('the hand 0.25 times as large')],
-    'at 112 pixels, the network needs two thirds of the time, and reads 76 % of the film at its first look instead of 90':
-        [SETTING, tried('squares of 128, 112, 96 pixels', '75.8'), tried('squares of 128, 112, 96 pixels', '90.1')]},
+'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
+'crops': {
+    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 crops |': [CROPS['held-out film']['pictures'], *ways('held-out film')],
+    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 crops |': ways('made harder'),
+    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 crops |': [CROPS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
+    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 crops |': [.7, *ways('the hand 0.7 times as large')],
+    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 crops |': [.5, *ways('the hand 0.5 times as large')],
+    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 crops |': [.35, *ways('the hand 0.35 times as large')],
+    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 crops |': [.25, *ways('the hand 0.25 times as large')]},
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
 'plots': {'how many of 30 photographs': KNOWN_FACT},
 'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},

@@ -150,14 +150,16 @@ def test_a_large_picture_is_read_small_and_its_box_is_its_own():
 
 @pytest.mark.parametrize('sign', 'BLWY')
 def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
-    "Its joints say that it is one, and its pixels are seen in a mirror"
+    "Its landmarks say that it is one, and its pixels are seen in a mirror"
     picture, reader = Image.open(pictures[3]).convert('RGB'), with_hands(Stand(sign)).reader
     hands, mirrored = (Hands([None], Stand(sign, turned).look(None)[None]) for turned in (False, True))
-    (told, is_left), (told_left, is_left_too) = reader.joints(hands), reader.joints(mirrored)
-    assert SIGNS[told[0].argmax()] == SIGNS[told_left[0].argmax()] == sign
+    right, is_left = reader.landmark_log_probs(hands)
+    left, is_left_too = reader.landmark_log_probs(mirrored)
+    assert SIGNS[right[0].argmax()] == SIGNS[left[0].argmax()] == sign
     assert not is_left[0] and is_left_too[0]
-    seen = reader.pixels([picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)], mirrored, is_left_too)
-    np.testing.assert_allclose(seen, reader.pixels([picture], hands), atol=.01)
+    flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    log_probs = reader.pixel_log_probs([flipped], mirrored, is_left_too)
+    np.testing.assert_allclose(log_probs, reader.pixel_log_probs([picture], hands), atol=.01)
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):

@@ -226,7 +226,7 @@ class SignReader:
             from asl_signs.runtime.landmarks import Hands
             hands = Hands([*pictures], np.stack(rows))
             boxes = [*map(box_of, hands.points, pictures, factors)]
-        return damped_if_flat(reader.read([*pictures], hands, lefts), pictures, self.config), boxes
+        return damped_if_flat(reader.probs([*pictures], hands, lefts), pictures, self.config), boxes
 
     def read(self,
              picture,           # a path, bytes, an open file, a PIL image or an array, as `to_rgb` takes it
