@@ -19,8 +19,10 @@ from ..core.signs import SIGNS
 from ..core.cache import give_up, no_telemetry, renew_after_fork, why_not_loaded
 
 # %% ../../nbs/runtime/04_bundle.ipynb #b0000006
-NETWORKS = 'sight.onnx', 'joints.onnx' # of the pixel model, and of the landmark model
-_FORMAT, _VERSION = 'asl_signs reader', 2
+NETWORKS = 'pixels.onnx', 'landmarks.onnx' # and, where there is a detector, detector.onnx
+_OLDER_NETWORKS = 'sight.onnx', 'joints.onnx' # in versions 1 and 2
+_FORMAT, _VERSION = 'asl_signs reader', 3
+_SINCE_3 = dict(both_ways=[False, False], resampling='bicubic', detector_size=96) # what version 2 did without saying so
 _CONTENTS = { # what has to be in reader.json, and of which kind
     'reading': dict,  # all that decides at reading: the fields of `ReadingConfig`
     'facts': dict,    # what it was trained on, by which recipe, and how well it reads
@@ -66,8 +68,8 @@ def _described(folder): # what reader.json says; BundleError if there is none
 # %% ../../nbs/runtime/04_bundle.ipynb #c46eed08
 def _check_description(about, file): # what reader.json says, and where it is; BundleError if it cannot be used
     version = about.get('version')
-    if version not in (1, _VERSION) or isinstance(version, bool):
-        raise BundleError(f'{file} is of version {version}, and this asl_signs reads versions 1 and {_VERSION}. '
+    if version not in range(1, _VERSION + 1) or isinstance(version, bool):
+        raise BundleError(f'{file} is of version {version}, and this asl_signs reads versions 1 to {_VERSION}. '
                           f'Install a newer one: pip install -U asl_signs')
     for name, kind in (_CONTENTS_1 if version == 1 else _CONTENTS).items():
         if not isinstance(about.get(name), kind):
@@ -103,7 +105,8 @@ def _config_of_version_1(about): # KeyError or ValueError if it cannot be used
                          kv_coefficients=about['judge'])
 
 def _config_in(about, file): # what reader.json says, and where it is; BundleError names a field that cannot be used
-    try: return _config_of_version_1(about) if about['version'] == 1 else config_from(about['reading'])
+    since = _SINCE_3 if about['version'] == 2 else {}
+    try: return _config_of_version_1(about) if about['version'] == 1 else config_from(since | about['reading'])
     except KeyError as e: reason = f'it does not say what "{e.args[0]}" is.'
     except ValueError as e: reason = str(e)
     raise BundleError(f'{file} cannot be obeyed: {reason} Export the reader again, or copy its folder anew.')
@@ -117,6 +120,8 @@ class Bundle:
     files:dict           # name -> bytes, those that were checked
     config:ReadingConfig # what decides at reading
 
+def _networks_of(about): return NETWORKS if about['version'] == _VERSION else _OLDER_NETWORKS
+
 def read_bundle(folder # that `export_reader` made
                ) -> Bundle: # BundleError if anything is wrong with it
     "A bundle, with every file checked"
@@ -125,7 +130,7 @@ def read_bundle(folder # that `export_reader` made
     _check_description(about, file)
     config = _config_in(about, file)
     files = {name: _checked_file(folder, name, listed) for name, listed in about['files'].items()}
-    if absent := [name for name in NETWORKS if name not in files]:
+    if absent := [name for name in _networks_of(about) if name not in files]:
         raise BundleError(f'{folder} is not whole: reader.json does not name {absent[0]}. Export it again.')
     return Bundle(folder, about, files, config)
 
@@ -204,19 +209,37 @@ class _LandmarkNetwork(_Network):
                  *args                 # of `_Network`
                 ):
         super().__init__(*args)
-        self.columns = config.columns + [len(SIGNS) + column for column in config.columns] # right hands, then left ones
+        self.columns = config.columns
 
     def log_probs(self,
                   landmarks # float32 (n, 2, 21, 3)
-                 ):         # (n, 58) log-probabilities
+                 ):         # (n, 29) log-probabilities; in older bundles (n, 58): right hands, then left ones
         "Which signs these landmarks fit"
-        return _in_order(self.run(landmarks)[0], self.columns)
+        found = self.run(landmarks)[0]
+        halves = np.split(found, 2, axis=1) if found.shape[1] == 2*len(SIGNS) else [found]
+        return np.concatenate([_in_order(half, self.columns) for half in halves], 1)
+
+# %% ../../nbs/runtime/04_bundle.ipynb #67f19c1b
+class _DetectorNetwork(_Network):
+    def __init__(self,
+                 config:ReadingConfig, # its `detector_size`
+                 *args                 # of `_Network`
+                ):
+        super().__init__(*args)
+        self.size = config.detector_size
+
+    def find(self,
+             pictures # uint8 (n, size, size, 3), RGB
+            ):        # (n, 3): x and y of the hand's middle from -1 to 1, and its side on the same scale
+        "Where the hands are in these pictures"
+        return self.run(pictures)[0]
 
 # %% ../../nbs/runtime/04_bundle.ipynb #14694361
 def load_bundle(bundle:Bundle,   # as `read_bundle` returned it
                 threads:int=None # that may work on one call of a network; None: one for each core
                ) -> Fusion:      # without PyTorch
-    "The two models of a bundle"
-    config, (pixels, landmarks) = bundle.config, (bundle.files[name] for name in NETWORKS)
+    "The models of a bundle"
+    config, (pixels, landmarks) = bundle.config, (bundle.files[name] for name in _networks_of(bundle.about))
+    detector = bundle.files.get('detector.onnx')
     return Fusion(_PixelNetwork(config, pixels, threads), _LandmarkNetwork(config, landmarks, threads), config,
-                  bundle.about['facts'])
+                  detector and _DetectorNetwork(config, detector, threads), bundle.about['facts'])

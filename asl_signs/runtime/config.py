@@ -48,6 +48,8 @@ def _are_views(views):
 def _are_logs(logs):
     return _numbers(len(SIGNS), -1e9, 1e-6)[0](logs) and abs(sum(map(math.exp, logs)) - 1) < .01
 
+def _are_switches(values): return _are(values, 2) and all(isinstance(value, bool) for value in values)
+
 def _are_two_signs(signs): return _are(signs, 2) and len({*signs}) == 2 and {*signs} <= {*SIGNS}
 
 def _are_coefficients(values): return _are(values, 0) or _numbers(2, -1e6, 1e6)[0](values)
@@ -77,6 +79,9 @@ _RULES = { # field -> (is a value right?, what would be)
     'view_side': _whole(16, 4096),
     'hand_confidence': _number(0, 1),
     'left_prior': _number(1e-6, 1 - 1e-6),
+    'both_ways': (_are_switches, 'it is two of true and false'),
+    'resampling': (('bicubic', 'bilinear').__contains__, "it is 'bicubic' or 'bilinear'"),
+    'detector_size': _whole(8, 2048),
     'weights': _numbers(2, 0, 1e6),
     'pixel_weight': _number(0, 1e6),
     'thresholds': _numbers(2, 0, 1),
@@ -125,6 +130,9 @@ class ReadingConfig:
     default_views:int=4       # how many of these are used unless a caller wants fewer; 1: the first with a hand
     view_side:int=224         # pixels, the longer side of a picture in a view, without its margin
     hand_confidence:float=.05 # from 0 to 1, MediaPipe's thresholds for detecting a hand and for its presence
+    both_ways:tuple=(False, False) # average over the picture and its mirror image? With hands, and without
+    resampling:str='bicubic'  # how pixels are weighed when a crop is resized: 'bicubic' or 'bilinear'
+    detector_size:int=96      # pixels, side of what the detector sees, if there is one
     left_prior:float=.1       # probability of a left hand before looking: the share of left-handed people
     weights:tuple=(1, 1)      # of the landmark model and of the pixel model, where a hand is found
     pixel_weight:float=1      # of the pixel model where no hand is found or looked for: 1/temperature

@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/runtime/crops.html.md"""
 
 # %% auto #0
 __all__ = ['contrast', 'exposed', 'widened', 'cut_square', 'whole_square', 'square_around', 'in_picture', 'normalised',
-           'predict_squares', 'next_squares', 'read_in_crops', 'read_pictures']
+           'predict_squares', 'next_squares', 'first_squares', 'read_in_crops', 'read_pictures']
 
 # %% ../../nbs/runtime/01_crops.ipynb #l0000003
 from math import ceil
@@ -54,7 +54,8 @@ def widened(picture:Image.Image, # RGB
 # %% ../../nbs/runtime/01_crops.ipynb #l0000008
 def cut_square(picture:Image.Image, # RGB
                square:tuple,        # (x of the centre, y of the centre, side) in pixels of the picture
-               size:int             # pixels, side of the result
+               size:int,            # pixels, side of the result
+               resampling:str='bicubic' # or 'bilinear', which is quicker
               ) -> Image.Image:     # RGB, (size, size)
     "A square cut out of a picture; beyond the picture, its edges are repeated"
     x, y, side = square
@@ -63,7 +64,7 @@ def cut_square(picture:Image.Image, # RGB
     before, above, after, below = (max(0, ceil(over + reach)) for over in (-left, -top, right - width, bottom - height))
     picture = widened(picture, before, above, after, below)
     box = left + before, top + above, right + before, bottom + above
-    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return picture.resize((size, size), Image.Resampling[resampling.upper()], box=box)
 
 # %% ../../nbs/runtime/01_crops.ipynb #l000000c
 def whole_square(picture:Image.Image,                 # RGB
@@ -97,13 +98,21 @@ def normalised(log_probs:np.ndarray # (n, signs)
     return log_probs - np.logaddexp.reduce(log_probs, 1, keepdims=True)
 
 # %% ../../nbs/runtime/01_crops.ipynb #l000000f
+def _crops(net, pictures, squares, config): # uint8 (n, size, size, 3)
+    crops = [cut_square(picture, square, net.size, config.resampling) for picture, square in zip(pictures, squares)]
+    return np.stack([np.asarray(crop) for crop in crops])
+
 def predict_squares(net,      # with `size` and `predict`
                     pictures, # RGB, of PIL
-                    squares   # (x of the centre, y of the centre, side) in pixels, one for each picture
+                    squares,  # (x of the centre, y of the centre, side) in pixels, one for each picture
+                    config:ReadingConfig=ReadingConfig(), # its `resampling`
+                    both_ways:bool=False # average over each crop and its mirror image?
                    ):         # arrays: (n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1 in the squares
     "What the network predicts for squares of pictures"
-    crops = [cut_square(picture, square, net.size) for picture, square in zip(pictures, squares)]
-    return net.predict(np.stack([np.asarray(crop) for crop in crops]))
+    crops = _crops(net, pictures, squares, config)
+    if not both_ways: return net.predict(crops)
+    log_probs, landmarks = net.predict(np.concatenate([crops, crops[:, :, ::-1]]))
+    return normalised(sum(np.split(log_probs, 2))/2), landmarks[:len(crops)]
 
 # %% ../../nbs/runtime/01_crops.ipynb #6d3394e3
 def next_squares(landmarks, # (n, 21, 2) from -1 to 1, as `predict_squares` returned them
@@ -115,18 +124,31 @@ def next_squares(landmarks, # (n, 21, 2) from -1 to 1, as `predict_squares` retu
     return np.array([square_around(in_picture(points, square), max(picture.size), config)
                      for points, square, picture in zip(landmarks, squares, pictures)])
 
+# %% ../../nbs/runtime/01_crops.ipynb #072a5781
+def first_squares(detector, # with `size` and `find`; None: there is none
+                  pictures, # RGB, of PIL
+                  config:ReadingConfig=ReadingConfig() # its `first_crop`, `crop_factor` and `crop_limits`
+                 ) -> np.ndarray: # (n, 3): x and y of the centre, and the side, in pixels
+    "The squares of the first crops: where the detector finds the hand, or nearly the whole picture"
+    if detector is None: return np.array([whole_square(picture, config.first_crop) for picture in pictures])
+    whole = np.array([whole_square(picture, 1) for picture in pictures])
+    found = detector.find(_crops(detector, pictures, whole, config))
+    sides = np.clip(config.crop_factor*found[:, 2]/2, *config.crop_limits)*whole[:, 2]
+    return np.column_stack([whole[:, :2] + found[:, :2]*whole[:, 2:]/2, sides])
+
 # %% ../../nbs/runtime/01_crops.ipynb #b7b0c010
 def read_in_crops(net,      # with `size` and `predict`
                   pictures, # RGB, of PIL
-                  config:ReadingConfig=ReadingConfig() # all about crops, and its `near`, `enough` and `max_crops`
+                  config:ReadingConfig=ReadingConfig(), # all about crops, and its `near`, `enough` and `max_crops`
+                  detector=None # of hands, as `first_squares` takes it
                  ): # arrays: (n, 29) log-probabilities; (n, 3) squares, in pixels, where the hands should be
     "What the network predicts for whole pictures, in which it finds the hand by itself"
-    squares = np.array([whole_square(picture, config.first_crop) for picture in pictures])
+    squares = first_squares(detector, pictures, config)
     total, count = np.zeros((len(pictures), len(SIGNS)), np.float32), np.zeros((len(pictures), 1), int)
     pending = np.arange(len(pictures)) # whose prediction is not probable enough yet
     for number in range(1, config.max_crops + 1):
         some, cropped = [pictures[i] for i in pending], squares[pending]
-        log_probs, landmarks = predict_squares(net, some, cropped)
+        log_probs, landmarks = predict_squares(net, some, cropped, config, config.both_ways[1])
         squares[pending] = next_squares(landmarks, cropped, some, config)
         near = squares[pending, 2] >= config.near*cropped[:, 2]
         if number == config.max_crops: near |= count[pending, 0] == 0 # each picture needs one prediction
@@ -149,13 +171,14 @@ def _rgb(picture): # `to_rgb` leaves nothing but pixels in a picture, so one wit
 def _read_at_hands(net, pictures, points, config):
     sides = [max(picture.size) for picture in pictures]
     squares = [square_around(at*side, side, config) for at, side in zip(points, sides)]
-    return predict_squares(net, pictures, squares)[0]
+    return predict_squares(net, pictures, squares, config, config.both_ways[0])[0]
 
 def read_pictures(net,        # with `size` and `predict`
                   files,      # RGB, of PIL; or anything that `to_rgb` takes, opened a portion at a time
                   hands=None, # `Hands` of these pictures, in the same order; None: the network finds them by itself
                   left=None,  # booleans: which pictures show a left hand, to be seen in a mirror; None: none
-                  config:ReadingConfig=ReadingConfig() # all about crops
+                  config:ReadingConfig=ReadingConfig(), # all about crops
+                  detector=None # of hands, as `first_squares` takes it; for pictures without a hand in `hands`
                  ) -> np.ndarray: # (n, 29) log-probabilities; PictureError if a picture cannot be read
     "What the network predicts for pictures"
     log_probs = np.zeros((len(files), len(SIGNS)), np.float32)
@@ -168,5 +191,5 @@ def read_pictures(net,        # with `size` and `predict`
         known, unknown = ([row for row in pictures if found[row] == there] for there in (True, False))
         some, others = ([pictures[row] for row in rows] for rows in (known, unknown))
         if known: log_probs[known] = _read_at_hands(net, some, points[known], config)
-        if unknown: log_probs[unknown] = read_in_crops(net, others, config)[0]
+        if unknown: log_probs[unknown] = read_in_crops(net, others, config, detector)[0]
     return log_probs

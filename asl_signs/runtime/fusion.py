@@ -32,19 +32,23 @@ def either_hand(log_probs:np.ndarray, # (n, 58): 29 signs of right hands, then 2
     return np.logaddexp(right, mirrored), np.exp(np.logaddexp.reduce(mirrored, 1))
 
 # %% ../../nbs/runtime/03_fusion.ipynb #ab87ba0a
-def landmark_log_probs(net,        # has `log_probs`: float32 (k, 2, 21, 3) landmarks -> (k, 58) log-probabilities
+def landmark_log_probs(net,        # has `log_probs`: float32 (k, 2, 21, 3) landmarks -> (k, 29) log-probabilities
                        hands,      # `Hands`, as `find_hands` found them
                        views=None, # numbers of the views that count; None: all
-                       left:float=ReadingConfig.left_prior # probability of a left hand before looking; between 0 and 1
+                       left:float=ReadingConfig.left_prior, # probability of a left hand, for (k, 58) log-probabilities
+                       both_ways:bool=False # average over each hand and its mirror image?
                       ): # (n, 29) log-probabilities, (n,) probabilities of a left hand; nan where no view has a hand
-    "What the landmark model predicts from the hands of pictures"
+    "What the landmark model predicts from the hands of pictures; older models tell right hands (29) from left ones (29)"
     views = slice(None) if views is None else [*views]
     found = hands.found[:, views]
     seen = np.stack([hands.landmarks[:, views], hands.world[:, views]], 2)[found]
-    log_probs = np.zeros((*found.shape, 2*len(SIGNS)), np.float32)
-    if len(seen): log_probs[found] = net.log_probs(seen)
-    with np.errstate(invalid='ignore'): # nothing was found: 0/0 is nan
-        return either_hand(log_probs.sum(1)/found.sum(1)[:, None], left)
+    if not len(seen): return np.full((len(found), len(SIGNS)), np.nan), np.full(len(found), np.nan)
+    predicted = net.log_probs(seen)
+    if both_ways: predicted = (predicted + net.log_probs(np.float32(seen*(-1, 1, 1))))/2
+    log_probs = np.zeros((*found.shape, predicted.shape[1]), np.float32)
+    log_probs[found] = predicted
+    with np.errstate(invalid='ignore'): mean = log_probs.sum(1)/found.sum(1)[:, None] # 0/0 is nan: nothing was found
+    return either_hand(mean, left) if mean.shape[1] > len(SIGNS) else (normalised(mean), 0*mean[:, 0])
 
 # %% ../../nbs/runtime/03_fusion.ipynb #d2732fe6
 def thumb_offset(hands # `Hands`, as `find_hands` found them
@@ -83,13 +87,15 @@ class Fusion:
     pixel_model:object    # the pixel model, with a `size` and a `predict`, as `predict_squares` takes it
     landmark_model:object # the landmark model, with a `log_probs`, as `landmark_log_probs` takes it
     config:ReadingConfig=ReadingConfig() # all else that decides
+    detector:object=None # of hands in whole pictures, as `first_squares` takes it; None: there is none
     facts:dict=None # what the models were trained on, and how well they read held-out film
 
     def landmark_log_probs(self,
                            hands # `Hands`, as `find_hands` found them
                           ):     # arrays: (n, 29) log-probabilities; (n,) booleans, is it a left hand?
         "What the landmark model predicts by itself"
-        log_probs, is_left = landmark_log_probs(self.landmark_model, hands, left=self.config.left_prior)
+        log_probs, is_left = landmark_log_probs(self.landmark_model, hands, None, self.config.left_prior,
+                                                self.config.both_ways[0])
         prior = np.float32(self.config.prior)[self.config.columns]
         return self._with_kv(np.where(np.isnan(log_probs), prior, log_probs), hands), is_left > .5
 
@@ -99,7 +105,7 @@ class Fusion:
                         left=None   # (n,) booleans: which pictures show a left hand? None: none
                        ) -> np.ndarray: # (n, 29) log-probabilities
         "What the pixel model predicts by itself"
-        return read_pictures(self.pixel_model, files, hands, left, self.config)
+        return read_pictures(self.pixel_model, files, hands, left, self.config, self.detector)
 
     def probs(self,
               files,      # anything that `to_rgb` takes

@@ -6,17 +6,20 @@ Docs: https://asl-signs.github.io/asl_signs/train/augment.html.md"""
 
 # %% auto #0
 __all__ = ['get_kornia', 'uniform', 'hand_box', 'BatchTransform', 'RandomHandCrop', 'RandomApply', 'SkinTone',
-           'ReplaceBackground', 'draw_backgrounds', 'RandomDownscale', 'hard_tfms']
+           'ReplaceBackground', 'draw_backgrounds', 'RandomDownscale', 'RandomMirror', 'CropAside', 'camera_tfms',
+           'hard_tfms']
 
 # %% ../../nbs/train/04_augment.ipynb #9b5633d2
-import math, warnings
+import math, random, warnings
 from functools import partial
+from operator import itemgetter
 import numpy as np
 import torch
 from fastai.vision.all import ItemTransform, RandTransform, TensorImage, retain_type, store_attr
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
+from ..core.signs import SIGNS
 from ..datasets.matte import draw_background
 from ..metrics.distortions import compressed
 
@@ -227,13 +230,60 @@ def _erase(x):
     patch = torch.where(uniform(x, 0, 1, 1, 1, 1) < .5, uniform(x, 0, 1, 3, 1, 1), torch.rand_like(x))
     return torch.where(place(torch.ones_like(x[:, :1])) > 0, x, patch)
 
+# %% ../../nbs/train/04_augment.ipynb #bd35dec3
+class RandomMirror(ItemTransform, BatchTransform):
+    "Show half of the training pictures in a mirror: either hand may make a sign"
+    def encodes(self, b):
+        "The batch, with points (n, 21, 2 or 3) where they are in the mirror"
+        if not self.training: return b
+        chosen = torch.rand(len(b[0])) < .5
+        return [_mirrored(part, chosen.to(part.device)) for part in b]
+
+def _mirrored(part, chosen):
+    if isinstance(part, TensorImage): return retain_type(torch.where(chosen[:, None, None, None], part.flip(-1), part), part)
+    if not _is_points(part): return part
+    return torch.cat([torch.where(chosen[:, None, None], -part[..., :1], part[..., :1]), part[..., 1:]], -1)
+
+# %% ../../nbs/train/04_augment.ipynb #6c893206
+def _beside(points, least=.45): # (left, top, side) of the largest square beside the hand, from 0 to 1; None: too small
+    low, high = (points[:, :2].amin(0) + 1)/2, (points[:, :2].amax(0) + 1)/2
+    rooms = [(low[0], 0, 0), (1 - high[0], high[0], 0), (low[1], 0, 0), (1 - high[1], 0, high[1])]
+    side, left, top = max(rooms, key=itemgetter(0))
+    return (float(left), float(top), float(side)) if side >= least/2 else None
+
+class CropAside(ItemTransform, BatchTransform):
+    "Replace some training pictures by what is beside the hand, which is the sign `nothing`"
+    def __init__(self,
+                 p:float=.04 # the probability of each picture; the hand has to leave a quarter of its side free
+                ):
+        super().__init__(p=p)
+
+    def encodes(self, b):
+        "Pictures (n, channels, size, size), points (n, 21, 3), signs (n,)"
+        if not self.training: return b
+        pictures, points, signs = [part.clone() for part in b]
+        known = (torch.rand(len(points)) < self.p) & ~points[:, 0, 0].isnan().cpu()
+        for row in known.nonzero()[:, 0].tolist():
+            if not (place := _beside(points[row])): continue
+            left, top, side = (round(share*pictures.shape[-1]) for share in place)
+            top, left = (start if start else random.randint(0, pictures.shape[-1] - side) for start in (top, left))
+            beside = pictures[row:row+1, :, top:top + side, left:left + side].as_subclass(Tensor)
+            pictures[row] = interpolate(beside.float(), pictures.shape[-2:], mode='bilinear')[0]
+            points[row], signs[row] = torch.nan, SIGNS.index('nothing')
+        return [retain_type(new, old) for new, old in zip((pictures, points, signs), b)]
+
+# %% ../../nbs/train/04_augment.ipynb #49faa261
+def camera_tfms(size:int # pixels, side of the pictures
+               ) -> list: # for `batch_tfms`
+    "Another light, lens and file, in the order in which they come about"
+    sigma = .003*size, .02*size # pixels, of a blur that is hardly seen to one that hides fingers
+    blur = get_kornia().RandomGaussianBlur(2*math.ceil(.05*size) + 1, sigma, 'replicate', p=1.)
+    return [RandomApply(_relight), RandomApply(blur, .5), RandomDownscale(), RandomApply(_noise, .5),
+            RandomApply(_jpeg, .4), RandomApply(_erase, .3)]
+
 # %% ../../nbs/train/04_augment.ipynb #7604c651
 def hard_tfms(size:int,        # pixels, side of the pictures that come out
               backgrounds=None # uint8 of shape (m, height, width, 3), to put behind hands; None: none
              ) -> list:        # for `batch_tfms`; of pictures with a matte, three channels are left
     "Everything that may change without changing the sign, in the order in which it comes about"
-    sigma = .003*size, .02*size # pixels, of a blur that is hardly seen to one that hides fingers
-    blur = get_kornia().RandomGaussianBlur(2*math.ceil(.05*size) + 1, sigma, 'replicate', p=1.)
-    return [RandomHandCrop(size), SkinTone(), ReplaceBackground(backgrounds), RandomApply(_relight),
-            RandomApply(blur, .5), RandomDownscale(), RandomApply(_noise, .5), RandomApply(_jpeg, .4),
-            RandomApply(_erase, .3)]
+    return [RandomHandCrop(size), SkinTone(), ReplaceBackground(backgrounds), *camera_tfms(size)]

@@ -62,7 +62,7 @@ class RandomLandmarks(ItemTransform):
                  apart=(-4, 12),       # degrees, from and to: how far fingers that may go apart go further
                  degrees=(20, 40, 20), # how far hands are turned at most: towards the viewer, sideways, in the picture
                  shake:float=.03,      # standard deviation of each landmark's place, in lengths of the palm
-                 left:float=.33        # share that becomes left hands
+                 left:float=.5         # share that is mirrored: either hand may sign
                 ): store_attr()
 
     def _other(self, landmarks, sign):
@@ -77,7 +77,6 @@ class RandomLandmarks(ItemTransform):
         return hands @ rotations(angles)[:, None].mT + self.shake*normal(*hands.shape)
 
     def encodes(self, batch):
-        "Landmarks (n, 2, 21, 3), whether they are coarse, and signs from 0 to 28: varied, left hands' signs from 29"
-        landmarks, coarse, sign = batch
-        left = uniform(landmarks, 0, 1) < self.left
-        return mirror(self._other(landmarks, sign), left), coarse, sign + len(SIGNS)*left
+        "Landmarks (n, 2, 21, 3), varied, and signs (n,)"
+        landmarks, sign = batch
+        return mirror(self._other(landmarks, sign), uniform(landmarks, 0, 1) < self.left), sign
