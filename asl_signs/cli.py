@@ -89,7 +89,8 @@ def reader_for(args # of the command line
               ):    # a `SignReader`; BundleError if its bundle cannot be used
     "The reader that was asked for"
     from asl_signs.runtime.reader import SignReader
-    return SignReader(args.bundle, hands=False if args.no_hands else None, views=args.views, sure=args.sure)
+    hands = False if args.no_hands else None
+    return SignReader(args.bundle, hands=hands, views=args.views, threshold=args.threshold)
 
 def _read_each(named, reader, left):
     "Names with their readings, as they are read, or with what is wrong"
@@ -260,8 +261,8 @@ def _command(commands, name, run, purpose):
     if name in ('read', 'evaluate'):
         one.add_argument('--views', type=int, choices=range(1, 5),
                          help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
-        one.add_argument('--sure', '--threshold', dest='sure', type=_probability, metavar='SHARE',
-                         help='how probable a sign has to be to be said, from 0 to 1 (default: as the reader says)')
+        one.add_argument('--threshold', type=_probability, metavar='SHARE',
+                         help='how probable an answer has to be, from 0 to 1 (default: as the reader says)')
     return one
 
 def arguments() -> argparse.ArgumentParser: # of the command line
