@@ -289,7 +289,8 @@ def test_counts_are_those_of_the_folder(pictures, capsys):
 
 def test_the_reader_is_the_face_of_the_library_and_importing_the_library_loads_nothing():
     script = ("import sys, asl_signs; assert 'numpy' not in sys.modules; "
-              "from asl_signs import SignReader; import asl_signs.inference; assert SignReader is asl_signs.inference.SignReader; "
+              "from asl_signs import SignReader; import asl_signs.inference; "
+              "assert SignReader is asl_signs.inference.SignReader; "
               "assert not hasattr(asl_signs, 'nothing_of_the_kind')")
     subprocess.run([sys.executable, '-c', script], check=True)
 
