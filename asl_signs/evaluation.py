@@ -76,10 +76,11 @@ def evaluate(reader,       # whatever `ask` takes
              answers=None, # the right signs; None: as the names of the files tell
              title:str='', # who is asked what, in a few words
              scenes=None   # a name or number for each picture, the same for those taken in one go; None: `scene_names`
-            ) -> Report:   # ValueError if there are no pictures, an answer is not a sign, or the reader cannot be asked
+            ) -> Report:   # ValueError if there are no pictures, an answer is not a sign, or `ask` takes no such reader
     "A report on what a reader answers"
     if isinstance(files, (str, os.PathLike)):
-        raise ValueError(f'{files} is one path. Hand over a list of pictures, for example get_image_files({str(files)!r}).')
+        raise ValueError(f'{files} is one path. Hand over a list of pictures, for example '
+                         f'get_image_files({str(files)!r}).')
     files = list(files)
     if not files: raise ValueError('There are no pictures to evaluate a reader on.')
     answers = [*map(sign_of, files)] if answers is None else answers
@@ -87,7 +88,7 @@ def evaluate(reader,       # whatever `ask` takes
 
 # %% ../nbs/02_evaluation.ipynb #2cec8575
 def category_corrects(answers,   # the right signs, as numbers in the vocabulary
-                      predicted, # the signs read, likewise
+                      predicted, # the signs read, as numbers in the vocabulary
                       vocab=SIGNS # the signs
                      ) -> pd.DataFrame: # a row a sign: `right`, and `of` how many pictures
     "A tally of right answers for each sign"

@@ -33,7 +33,7 @@ def merged_files(data:SignData # what `get_data` returned
 
 # %% ../nbs/03_robust.ipynb #emphasise
 def oversample(splitter,        # a fastai splitter: files -> (training, validation) positions
-              share:float=None # of photographs of the second test set among the training pictures, below 1; None: as it is
+              share:float=None # of photographs among the training pictures, below 1; None: as it is
              ):                # a fastai splitter
     "Repeat photographs on the training side until they are about this share of it"
     def split(files):
@@ -49,7 +49,7 @@ def _times(film, photographs, share): return max(1, round(share/(1 - share)*film
 def get_merged_dls(data:SignData,     # what `get_data` returned
                    settings:Settings, # picture and batch size, share for validation, seed
                    share:float=None,  # of photographs among the training pictures; None: as many as there are
-                   held_out=None      # photographs to keep for validation; None: a random share of both sets; (): nothing
+                   held_out=None      # photographs for validation; None: a random share of both sets; (): nothing
                   ) -> DataLoaders:   # of training and validation batches
     "Both sets in batches, prepared as in lesson 0"
     block = DataBlock(
@@ -64,13 +64,13 @@ def _keep(settings, held_out):
     random = RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)
     if held_out is None: return random
     if held_out: return FuncSplitter(lambda file: file in held_out)
-    return lambda files: (range(len(files)), random(files)[1]) # fastai wants to validate on something: on what was trained on
+    return lambda files: (range(len(files)), random(files)[1]) # fastai needs something to validate on
 
 # %% ../nbs/03_robust.ipynb #97ff17f4
 def get_merged_learner(data:SignData,          # what `get_data` returned
                        settings:Settings=None, # None: `get_settings(data)`
                        share:float=None,       # of photographs among the training pictures; None: as many as there are
-                       held_out=None           # photographs not to train on; None: a random share of both sets; (): train on everything
+                       held_out=None           # photographs not to train on; None: a random share; (): all are
                       ) -> Learner:            # trained
     "The network of lesson 1 trained on both sets: loaded if it was trained before, trained if not"
     settings = settings or get_settings(data)
@@ -86,7 +86,8 @@ def scene_folds(files,       # photographs of the second test set
                ) -> list:    # positions of the photographs in each part; ValueError if there are too few scenes
     "Photographs dealt into parts that have no scene in common"
     scene, signs = scenes(files), [*map(sign_of, files)]
-    if len({*scene}) < folds: raise ValueError(f'{len({*scene})} scenes cannot be dealt into {folds} parts. Take fewer, or more pictures.')
+    if len({*scene}) < folds:
+        raise ValueError(f'{len({*scene})} scenes cannot be dealt into {folds} parts. Take fewer, or more pictures.')
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [held for _, held in deal.split(files, signs, scene)]
 
@@ -97,18 +98,19 @@ def cross_validate(data:SignData,          # what `get_data` returned
                    folds:int=5             # how many networks to train
                   ) -> Report:             # on the second test set
     "What the merged recipe reads of photographs whose scenes it has not seen"
-    files, told = data.second_test, np.full((len(data.second_test), len(SIGNS)), np.nan)
+    files, probs = data.second_test, np.full((len(data.second_test), len(SIGNS)), np.nan)
     for held in tqdm(scene_folds(files, folds), 'folds'):
         held_out = [files[i] for i in held]
         learn = get_merged_learner(data, settings, share, {*held_out})
-        told[held] = ask(learn, held_out)
-    return score(told, [*map(sign_of, files)], files, scenes(files), title='the merged recipe, by scenes')
+        probs[held] = ask(learn, held_out)
+    return score(probs, [*map(sign_of, files)], files, scenes(files), title='the merged recipe, by scenes')
 
 # %% ../nbs/03_robust.ipynb #455d8b04
 def attach_metrics(learn:Learner, # trained by the recipe
                report:Report  # what `cross_validate` said of the recipe
-              ) -> Learner:   # the same, with an attribute `claim`
+              ) -> Learner:   # the learner, with an attribute `claim`
     "A network that says what is known about its recipe, also after it was exported"
-    learn.claim = dict(accuracy=report.accuracy, interval=report.interval(), pictures=len(report), scenes=int(report.scenes.max()) + 1,
-                       of='The recipe: measured on networks that had not seen the scenes they were asked about. This network has seen all of them.')
+    learn.claim = dict(accuracy=report.accuracy, interval=report.interval(), pictures=len(report),
+                       scenes=int(report.scenes.max()) + 1, of='The recipe: measured on networks that had not seen '
+                       'the scenes they were asked about. This network has seen all of them.')
     return learn

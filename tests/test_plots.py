@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from asl_signs.metrics.plots import (ORIGINAL, look_alike_order, mistakes, plot_confusion, plot_intervals, plot_mistakes,
-                             plot_reliability, plot_signs)
+from asl_signs.metrics.plots import (ORIGINAL, mistakes, plot_confusion, plot_intervals, plot_mistakes,
+                                     plot_reliability, plot_signs, similar_order)
 from asl_signs.metrics.report import percent, score
 from asl_signs.core.signs import SIGNS
 
@@ -41,13 +41,14 @@ def random_reader(n, seed=42): return np.random.default_rng(seed).dirichlet([.2]
 def degenerate(kind, picture):
     "A report of each kind in `KINDS`"
     signs = [SIGNS[i % len(SIGNS)] for i in range(58)]
-    told, asked, scenes = {
+    probs, shown, scenes = {
         'one right': ([says(A=1)], ['A'], None), 'one wrong': ([says(A=.9, B=.1)], ['B'], None),
         'one unanswered': ([says(A=np.nan, B=1)], ['B'], None), 'all right': (np.eye(29)[[*range(29)]*2], signs, None),
-        'one sign': (random_reader(12), ['S']*12, [*range(6)]*2), 'no answers': (np.full((58, 29), np.nan), signs, [*range(29)]*2),
+        'one sign': (random_reader(12), ['S']*12, [*range(6)]*2),
+        'no answers': (np.full((58, 29), np.nan), signs, [*range(29)]*2),
         'one scene': (random_reader(58), signs, [7]*58), 'many': (random_reader(58), signs, None)}[kind]
-    told = np.where(np.isnan(told).any(1, keepdims=True), np.nan, told)
-    return score(told, asked, [picture]*len(asked), scenes, title=kind)
+    probs = np.where(np.isnan(probs).any(1, keepdims=True), np.nan, probs)
+    return score(probs, shown, [picture]*len(shown), scenes, title=kind)
 
 
 def inside(figure): # nothing is cut off at the edge of the figure
@@ -116,47 +117,50 @@ def table(rows, columns, **counts): # e.g. AB=3: A was read as B three times
     return made
 
 
-def test_look_alikes_stand_side_by_side():
-    order = look_alike_order(table('ABCDEF', 'ABCDEF', AA=5, AF=5, FF=9, FA=1, BB=5, BE=5, EE=10, CC=2, CD=8, DD=10))
+def test_similar_signs_stand_side_by_side():
+    order = similar_order(table('ABCDEF', 'ABCDEF', AA=5, AF=5, FF=9, FA=1, BB=5, BE=5, EE=10, CC=2, CD=8, DD=10))
     assert sorted(order) == [*'ABCDEF']
     for pair in ('AF', 'BE', 'CD'): assert abs(order.index(pair[0]) - order.index(pair[1])) == 1
 
 
-def test_a_chain_of_look_alikes_is_a_chain():
-    assert look_alike_order(table('ABCD', 'ABCD', AA=5, AC=5, CC=4, CA=3, CD=3, DD=5, DC=2, DB=3, BB=6, BD=4)) == [*'ACDB']
+def test_a_chain_of_similar_signs_is_a_chain():
+    counts = table('ABCD', 'ABCD', AA=5, AC=5, CC=4, CA=3, CD=3, DD=5, DC=2, DB=3, BB=6, BD=4)
+    assert similar_order(counts) == [*'ACDB']
 
 
 def test_signs_only_said_come_last_and_no_answer_after_them():
-    assert look_alike_order(table('ABC', 'ABC', AA=5, AC=1, A=2)) == ['A', 'C', 'no answer']
-    assert look_alike_order(table('ABC', 'ABC', AA=5, BA=1, BB=3)) == ['A', 'B']
+    assert similar_order(table('ABC', 'ABC', AA=5, AC=1, A=2)) == ['A', 'C', 'no answer']
+    assert similar_order(table('ABC', 'ABC', AA=5, BA=1, BB=3)) == ['A', 'B']
 
 
 def test_signs_that_are_never_mixed_up_keep_their_order():
-    assert look_alike_order(score(np.eye(29), SIGNS).confusion) == list(SIGNS)
+    assert similar_order(score(np.eye(29), SIGNS).confusion) == list(SIGNS)
 
 
 @given(arrays(int, (6, 7), elements=st.integers(0, 9)))
 def test_an_order_holds_each_sign_once(counts):
     made = pd.DataFrame(counts, [*'ABCDEF'], [*'ABCDEF', 'no answer'])
     if made.values.any():
-        order = look_alike_order(made)
+        order = similar_order(made)
         assert len(order) == len({*order}) and {*order} == {*made.index[made.any(axis=1)], *made.columns[made.any()]}
 
 
 def test_cells_hold_the_counts():
     report = score([says(A=1), says(B=1), says(B=1), [np.nan]*29], ['A', 'A', 'B', 'B'])
     axes, = plot_confusion(report).axes
-    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {((0, 0), '1'), ((1, 0), '1'), ((1, 1), '1'), ((2, 1), '1')}
+    assert {text.get_position() for text in axes.texts} == {(0, 0), (1, 0), (1, 1), (2, 1)}
+    assert {text.get_text() for text in axes.texts} == {'1'}
     assert axes.images[0].get_array().tolist() == [[.5, .5, 0], [0, .5, .5]]
 
 
-def test_mistakes_come_surest_first_and_unanswered_ones_last(picture):
-    told = [says(A=.6, B=.4), says(A=.9, B=.1), [np.nan]*29, says(A=1), says(A=.7, C=.3), says(A=.9, C=.1)]
-    report = score(told, ['B', 'B', 'B', 'A', 'C', 'C'], [picture]*6)
+def test_mistakes_come_by_falling_confidence_and_unanswered_ones_last(picture):
+    probs = [says(A=.6, B=.4), says(A=.9, B=.1), [np.nan]*29, says(A=1), says(A=.7, C=.3), says(A=.9, C=.1)]
+    report = score(probs, ['B', 'B', 'B', 'A', 'C', 'C'], [picture]*6)
     assert mistakes(report).tolist() == [1, 5, 4, 0, 2]
     assert mistakes(report, 2).tolist() == [1, 5] and mistakes(report, 0).tolist() == []
     titles = [axis.get_title() for axis in plot_mistakes(report, most=5, columns=3).axes]
-    assert titles == ['1. A, 90 %\nshows B', '2. A, 90 %\nshows C', '3. A, 70 %\nshows C', '4. A, 60 %\nshows B', '5. no answer\nshows B', '']
+    assert titles == ['1. A, 90 %\nshows B', '2. A, 90 %\nshows C', '3. A, 70 %\nshows C', '4. A, 60 %\nshows B',
+                      '5. no answer\nshows B', '']
 
 
 def test_files_may_be_words_for_paths(picture):
@@ -168,16 +172,16 @@ def test_files_may_be_words_for_paths(picture):
 def test_reliability_ends_at_the_accuracy(kind, picture):
     report = degenerate(kind, picture)
     left, right = plot_reliability(report).axes
-    assert left.collections[-1].get_offsets().tolist() == report.calibration()[['confidence', 'accuracy']].values.tolist()
+    dots = report.calibration()[['confidence', 'accuracy']].values
+    assert left.collections[-1].get_offsets().tolist() == dots.tolist()
     assert right.collections[-1].get_offsets().tolist() == [[1, report.accuracy]]
     assert right.texts[0].get_text() == percent(report.accuracy)
 
 
-def test_intervals_of_reports_and_of_bare_numbers(picture):
-    many, one = degenerate('many', picture), degenerate('one scene', picture)
-    figure = plot_intervals({'many': many, 'bare': (.5, (.4, .7)), 'one': one, 'none': (0, (np.nan, np.nan)), 'all': (1, (1, 1))})
+def test_intervals_of_reports_with_and_without_one(picture):
+    many, one, right = (degenerate(kind, picture) for kind in ('many', 'one scene', 'all right'))
+    figure = plot_intervals({report.title: report for report in (many, one, right)})
     assert inside(figure)
     lines, dots = figure.axes[0].lines[::2], figure.axes[0].lines[1::2]
-    assert [dot.get_xdata()[0] for dot in dots] == [many.accuracy, .5, one.accuracy, 0, 1]
-    assert tuple(lines[0].get_xdata()) == many.interval() and tuple(lines[1].get_xdata()) == (.4, .7)
-    assert np.isnan(lines[2].get_xdata()).all() and np.isnan(lines[3].get_xdata()).all()
+    assert [dot.get_xdata()[0] for dot in dots] == [many.accuracy, one.accuracy, 1]
+    assert tuple(lines[0].get_xdata()) == many.interval() and np.isnan(lines[1].get_xdata()).all()

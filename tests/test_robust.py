@@ -23,12 +23,14 @@ def settings(data): return get_settings(data, bs=16, epochs=1, fast=True, recipe
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch): monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path_factory.mktemp('cache')))
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path_factory.mktemp('cache')))
 
 
 @pytest.fixture(autouse=True)
 def a_small_network(monkeypatch):
-    monkeypatch.setattr(robust, 'new_learner', lambda dls, settings: Learner(dls, small_network(), path=training.cache_dir()))
+    def small(dls, settings): return Learner(dls, small_network(), path=training.cache_dir())
+    monkeypatch.setattr(robust, 'new_learner', small)
 
 
 def test_parts_have_no_scene_in_common_and_leave_nothing_out(data):
@@ -44,7 +46,8 @@ def test_parts_are_the_same_each_time(data):
 
 
 def test_too_few_scenes_are_a_sentence(data):
-    with pytest.raises(ValueError, match='1 scenes cannot be dealt into 2 parts'): robust.scene_folds(data.second_test[:1], 2)
+    with pytest.raises(ValueError, match='1 scenes cannot be dealt into 2 parts'):
+        robust.scene_folds(data.second_test[:1], 2)
 
 
 @pytest.mark.parametrize('share', [None, .5, .8])
@@ -60,8 +63,12 @@ def test_photographs_held_out_are_never_trained_on(data, settings, share):
 
 def test_a_network_for_an_application_is_trained_on_everything(data, settings):
     dls = robust.get_merged_dls(data, settings, held_out=())
-    assert {*dls.train_ds.items} == {*data.train, *data.second_test} and len(dls.train_ds) == len(data.train) + len(data.second_test)
-    names = [(robust.get_merged_learner(data, settings, held_out=held), len([*(training.cache_dir()/'models').glob('*.pth')]))[1] for held in (None, ())]
+    assert {*dls.train_ds.items} == {*data.train, *data.second_test}
+    assert len(dls.train_ds) == len(data.train) + len(data.second_test)
+    names = []
+    for held in (None, ()):
+        robust.get_merged_learner(data, settings, held_out=held)
+        names.append(len([*(training.cache_dir()/'models').glob('*.pth')]))
     assert names == [1, 2] # they are kept under different names
 
 
@@ -98,7 +105,8 @@ def test_a_claim_survives_export(data, settings, tmp_path):
     learn = robust.attach_metrics(Learner(robust.get_merged_dls(data, settings), small_network()), report)
     learn.export(tmp_path/'model.pkl')
     claim = load_learner(tmp_path/'model.pkl').claim
-    assert claim['accuracy'] == report.accuracy and claim['pictures'] == len(data.second_test) and 'The recipe' in claim['of']
+    assert claim['accuracy'] == report.accuracy and claim['pictures'] == len(data.second_test)
+    assert 'The recipe' in claim['of']
 
 
 # Asking
@@ -116,7 +124,7 @@ def test_pictures_that_are_no_files_can_be_asked_about(data, settings):
     learn = Learner(robust.get_merged_dls(data, settings), small_network())
     files = data.second_test[:3]
     opened = [Image.open(file).convert('RGB') for file in files]
-    assert np.allclose(ask(learn, opened), ask(learn, files), atol=.02) # the cache keeps whole levels, as the pictures do
+    assert np.allclose(ask(learn, opened), ask(learn, files), atol=.02) # the cache keeps whole levels
 
 
 def test_a_learner_of_other_signs_is_refused(data):
@@ -125,19 +133,24 @@ def test_a_learner_of_other_signs_is_refused(data):
         block = DataBlock(blocks=(ImageBlock, CategoryBlock(vocab=signs)), get_y=lambda file: signs[0])
         return Learner(block.dataloaders(data.train[:8], bs=2), small_network(), loss_func=len)
     with pytest.raises(ValueError, match='knows A, hello'): ask(learner('A', 'hello'), data.second_test[:1])
-    with pytest.raises(ValueError, match='do not fit 2 signs'): ask(learner('A', 'B'), data.second_test[:1]) # with 29 outputs
+    with pytest.raises(ValueError, match='do not fit 2 signs'): # with 29 outputs
+        ask(learner('A', 'B'), data.second_test[:1])
 
 
 def test_a_reader_that_finds_no_hand_is_counted(data):
     "Half of the pictures without an answer: half of them at most are right"
-    def reader(files): return [[np.nan]*29 if i % 2 else np.eye(29)[SIGNS.index(sign_of(file))] for i, file in enumerate(files)]
+    def reader(files):
+        rows = [np.eye(29)[SIGNS.index(sign_of(file))] for file in files]
+        return [[np.nan]*29 if i % 2 else row for i, row in enumerate(rows)]
     assert evaluate(reader, data.second_test).accuracy == pytest.approx(.5)
 
 
 def test_what_cannot_be_evaluated_is_a_sentence(data, tmp_path):
     with pytest.raises(ValueError, match='no pictures'): evaluate(len, [])
-    with pytest.raises(ValueError, match='no sign can be read from this name'): evaluate(lambda files: np.eye(29)[[0]], [tmp_path/'holiday.jpg'])
-    with pytest.raises(ValueError, match="'ö' is not one of the 29"): evaluate(lambda files: np.eye(29)[[0]], data.small_test[:1], answers=['ö'])
+    with pytest.raises(ValueError, match='no sign can be read from this name'):
+        evaluate(lambda files: np.eye(29)[[0]], [tmp_path/'holiday.jpg'])
+    with pytest.raises(ValueError, match="'ö' is not one of the 29"):
+        evaluate(lambda files: np.eye(29)[[0]], data.small_test[:1], answers=['ö'])
 
 
 def test_scenes_are_named_for_any_mixture_of_pictures(data):

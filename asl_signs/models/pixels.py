@@ -24,7 +24,7 @@ from torch.nn.functional import interpolate, log_softmax, smooth_l1_loss
 from ..train.augment import AverageWeights, draw_backgrounds, hard_tfms
 from ..train.backbones import local_weights, weights_or_advice
 from ..datasets.rows import Pixels, build_rows, is_whole, pixels_path, small, write_rows
-from ..metrics.distortions import matte
+from ..datasets.matte import matte
 from .joints import BalancedDL, sign_loss
 from ..runtime.landmarks import Hands
 from .landmarker import LANDMARKER, LandmarkNet, landmark_net

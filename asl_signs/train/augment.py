@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from ..metrics.distortions import compressed, draw_background
+from ..datasets.matte import draw_background
+from ..metrics.distortions import compressed
 
 # %% ../../nbs/train/04_augment.ipynb #f4abb378
 def get_kornia():
