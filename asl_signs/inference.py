@@ -14,15 +14,16 @@ from .runtime.reader import Reading, SignReader
 
 # %% ../nbs/04_inference.ipynb #i0000021
 def plot_coverage(bundle:Bundle # as `read_bundle` returns it
-             ):             # a matplotlib figure
+                 ):             # a matplotlib figure
     "What each threshold would have cost, and bought, on held-out film; a dot for the one that was chosen"
     import matplotlib.pyplot as plt # not above: reading needs none
     figure, axis = plt.subplots(figsize=(5, 3.2), dpi=84)
-    for (how, curve), sure in zip(bundle.about['facts']['curves'].items(), bundle.config.thresholds):
-        line, = axis.plot(curve['answered'], curve['right'], label=f'{how}: at least {sure:.0%} probable')
-        chosen = min(range(len(curve['threshold'])), key=lambda i: abs(curve['threshold'][i] - sure))
+    for (how, curve), threshold in zip(bundle.about['facts']['curves'].items(), bundle.config.thresholds):
+        line, = axis.plot(curve['answered'], curve['right'], label=f'{how}: at least {threshold:.0%} probable')
+        chosen = min(range(len(curve['threshold'])), key=lambda i: abs(curve['threshold'][i] - threshold))
         axis.plot(curve['answered'][chosen], curve['right'][chosen], 'o', color=line.get_color())
-    axis.set(xlabel='share of the pictures that are answered', ylabel='share of the answers that are right', xlim=(0, 1))
+    axis.set(xlabel='share of the pictures that are answered', ylabel='share of the answers that are right')
+    axis.set_xlim(0, 1)
     axis.legend(loc='lower left')
     axis.grid(alpha=.3)
     plt.close(figure)

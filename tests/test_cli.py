@@ -3,7 +3,7 @@ import json, os, signal, subprocess, sys
 from pathlib import Path
 import pytest
 from asl_signs import __version__
-from asl_signs.cli import arguments, main
+from asl_signs.cli import main
 from asl_signs.datasets.drawing import portrait
 from asl_signs.core.signs import SIGNS
 
@@ -35,16 +35,19 @@ def one_sentence(text): return text.strip().endswith('.') and len(text.strip().s
 
 # What is asked
 
-@pytest.mark.parametrize('sure', ['90', 'nan', '-0.1', '1.01', 'inf', 'much', ''])
+@pytest.mark.parametrize('threshold', ['90', 'nan', '-0.1', '1.01', 'inf', 'much', ''])
 @pytest.mark.parametrize('name', ['read', 'evaluate'])
-def test_a_threshold_is_from_0_to_1(name, sure, capsys):
-    status, out, err = ran(capsys, name, '--no-hands', '--sure', sure, 'x')
+def test_a_threshold_is_from_0_to_1(name, threshold, capsys):
+    status, out, err = ran(capsys, name, '--no-hands', '--threshold', threshold, 'x')
     assert status == 2 and out == '' and 'from 0 to 1' in err.splitlines()[-1]
-    assert ('say 0.9' in err) == (sure == '90')
+    assert ('say 0.9' in err) == (threshold == '90')
 
 
-@pytest.mark.parametrize('name', ['--sure', '--threshold'])
-def test_the_threshold_has_two_names(name): assert arguments().parse_args(['read', name, '.5', 'x']).sure == .5
+def test_the_threshold_reaches_the_reader(picture, capsys):
+    def sign(threshold):
+        return json.loads(ran(capsys, 'read', '--no-hands', '--json', '--threshold', threshold, picture)[1])[0]['sign']
+    assert (sign(1), sign(0) in SIGNS) == (None, True)
+    assert ran(capsys, 'read', '--sure', '.5', picture)[0] == 2 # its name until version 0.1
 
 
 @pytest.mark.parametrize('port', ['0', '-1', '70000', 'http', '7860.5', '²'])
@@ -59,7 +62,7 @@ def test_the_version(capsys):
 
 def test_help_and_refusals_wait_for_no_import():
     code = "import atexit\natexit.register(lambda: print([name for name in ('numpy', 'PIL', 'onnxruntime') if name in sys.modules]))"
-    for argv in (['--help'], ['--version'], ['read', '--sure', '90', 'x']):
+    for argv in (['--help'], ['--version'], ['read', '--threshold', '90', 'x']):
         assert command(*argv, code=code, text=True).stdout.splitlines()[-1] == '[]'
 
 

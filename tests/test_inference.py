@@ -1,5 +1,5 @@
-"The reader that ships, where it is no part of the lesson: threads, streams, odd pictures, what must not be imported, the command line"
-import io, json, os, subprocess, sys, warnings
+"The reader that ships, where it is no part of the lesson: threads, streams, odd pictures, imports, the command line"
+import io, json, os, pickle, subprocess, sys, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
@@ -15,15 +15,18 @@ from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import contrast, exposed
 from asl_signs.core.pictures import PictureError, to_rgb
 from asl_signs.datasets.sample import get_sample
-from asl_signs.runtime.reader import CORES, shrunk
+from asl_signs.runtime.reader import CORES
 from asl_signs.core.signs import SIGNS
 
 LONGEST = ReadingConfig.longest
-ABSENT = 'torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock', 'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio'
+ABSENT = ('torch', 'torchvision', 'fastai', 'fastcore', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'tqdm', 'filelock',
+          'platformdirs', 'timm', 'onnx', 'mediapipe', 'gradio')
 
 
 @pytest.fixture(scope='module')
-def pictures(): return sorted(file for file in Path(get_sample()).rglob('*_test.jpg') if file.stem in [f'{sign}_test' for sign in SIGNS])[:12]
+def pictures():
+    names = {f'{sign}_test' for sign in SIGNS}
+    return sorted(file for file in Path(get_sample()).rglob('*_test.jpg') if file.stem in names)[:12]
 
 
 @pytest.fixture(scope='module')
@@ -46,14 +49,18 @@ def with_hands(finder): return SignReader(finder=finder)
 
 
 def test_it_reads_where_there_is_nothing_but_onnxruntime_numpy_and_pillow(pictures):
-    code = f'import sys\nfor name in {ABSENT!r}: sys.modules[name] = None\nfrom asl_signs.inference import SignReader\nprint(SignReader().read({str(pictures[0])!r}).best)'
+    code = (f'import sys\nfor name in {ABSENT!r}: sys.modules[name] = None\n'
+            f'from asl_signs.inference import SignReader\nprint(SignReader().read({str(pictures[0])!r}).best)')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.strip() in SIGNS, done.stderr
     assert 'without looking for the hand' in done.stderr # said once, unasked
 
 
 def test_neither_torch_nor_fastai_is_imported(pictures):
-    code = f'import sys\nfrom asl_signs.inference import SignReader\nSignReader(hands=False).read({str(pictures[0])!r})\nprint([name for name in ("torch", "fastai", "pickle5", "onnx", "pandas", "matplotlib") if name in sys.modules])'
+    heavy = 'torch', 'fastai', 'pickle5', 'onnx', 'pandas', 'matplotlib'
+    code = (f'import sys\nfrom asl_signs.inference import SignReader\n'
+            f'SignReader(hands=False).read({str(pictures[0])!r})\n'
+            f'print([name for name in {heavy} if name in sys.modules])')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
 
 
@@ -114,7 +121,8 @@ def test_a_stream_is_never_held_in_memory(pictures, reader):
 @pytest.mark.parametrize('count', [0, 1, 7, 8, 9, 17])
 def test_many_are_read_in_order(count, pictures, reader):
     files = [pictures[n % 12] for n in range(count)]
-    assert [one.best for one in reader.read_many(files, portion=4, progress=False)] == [reader.read(file).best for file in files]
+    alone = [reader.read(file).best for file in files]
+    assert [one.best for one in reader.read_many(files, portion=4, progress=False)] == alone
 
 
 def test_a_broken_picture_is_named_and_the_others_are_read(pictures, reader, tmp_path):
@@ -122,12 +130,14 @@ def test_a_broken_picture_is_named_and_the_others_are_read(pictures, reader, tmp
     files = [pictures[0], tmp_path/'broken.jpg', pictures[1]]
     with pytest.raises(PictureError, match='broken.jpg'): [*reader.read_many(files, progress=False)]
     kept = [*reader.read_many(files, broken='keep', progress=False)]
-    assert kept[0].best == reader.read(pictures[0]).best and 'broken.jpg' in str(kept[1]) and kept[2].best == reader.read(pictures[1]).best
+    assert [kept[0].best, kept[2].best] == [reader.read(file).best for file in pictures[:2]]
+    assert 'broken.jpg' in str(kept[1])
 
 
 def test_colours_are_named(pictures, reader):
     pixels = np.asarray(Image.open(pictures[0]))
-    assert reader.read(pixels[..., ::-1], colours='BGR').confidence == pytest.approx(reader.read(pixels).confidence, abs=1e-5)
+    turned = reader.read(pixels[..., ::-1], colours='BGR')
+    assert turned.confidence == pytest.approx(reader.read(pixels).confidence, abs=1e-5)
     with pytest.raises(PictureError, match='BGR'): reader.read(pictures[0], colours='BGR')
 
 
@@ -137,29 +147,42 @@ def test_pictures_of_any_size(size, reader):
     assert reading.best in SIGNS and 0 <= reading.confidence <= 1 and len(reading.top) == 3
 
 
-def test_an_answer_is_given_if_it_is_sure_enough(pictures):
-    never, always = SignReader(hands=False, sure=1), SignReader(hands=False, sure=0)
+def test_an_answer_is_given_if_it_reaches_the_threshold(pictures):
+    never, always = SignReader(hands=False, threshold=1), SignReader(hands=False, threshold=0)
     assert never.read(pictures[0]).sign is None and never.read(pictures[0]).best == always.read(pictures[0]).sign
+
+
+def test_the_threshold_is_the_one_of_how_pictures_are_read(pictures, monkeypatch):
+    "With hands or without is decided once, by whichever comes first: the threshold, or a reading"
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: 'There is none.')
+    with_landmarks, without = read_bundle(shipped_bundle()).config.thresholds
+    assert (SignReader(hands=False).threshold, with_hands(Stand()).threshold) == (without, with_landmarks)
+    unset = SignReader()
+    with pytest.warns(UserWarning, match='There is none.'): assert unset.threshold == without
+    with pytest.raises(HandsError, match='There is none.'): SignReader(hands=True).threshold
+    assert SignReader(hands=True, threshold=.25).threshold == .25 # nothing has to be looked for
+    again = pickle.loads(pickle.dumps(SignReader(finder=Stand())))
+    assert again.threshold == with_landmarks
 
 
 def test_a_large_picture_is_read_small_and_its_box_is_its_own():
     small, large = (with_hands(Stand()).read(Image.new('RGB', (side, side), 'grey')) for side in (LONGEST, 2*LONGEST))
     np.testing.assert_allclose(large.box, 2*np.array(small.box), atol=.3)
-    assert shrunk(Image.new('RGB', (2*LONGEST, 10)))[0].size == (LONGEST, 5)
+    assert SignReader(hands=False).prepare(Image.new('RGB', (2*LONGEST, 10)))[0].size == (LONGEST, 5)
 
 
 @pytest.mark.parametrize('sign', 'BLWY')
 def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
     "Its landmarks say that it is one, and its pixels are seen in a mirror"
-    picture, reader = Image.open(pictures[3]).convert('RGB'), with_hands(Stand(sign)).reader
+    picture, fusion = Image.open(pictures[3]).convert('RGB'), with_hands(Stand(sign)).fusion
     hands, mirrored = (Hands([None], Stand(sign, turned).look(None)[None]) for turned in (False, True))
-    right, is_left = reader.landmark_log_probs(hands)
-    left, is_left_too = reader.landmark_log_probs(mirrored)
+    right, is_left = fusion.landmark_log_probs(hands)
+    left, is_left_too = fusion.landmark_log_probs(mirrored)
     assert SIGNS[right[0].argmax()] == SIGNS[left[0].argmax()] == sign
     assert not is_left[0] and is_left_too[0]
     flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    log_probs = reader.pixel_log_probs([flipped], mirrored, is_left_too)
-    np.testing.assert_allclose(log_probs, reader.pixel_log_probs([picture], hands), atol=.01)
+    log_probs = fusion.pixel_log_probs([flipped], mirrored, is_left_too)
+    np.testing.assert_allclose(log_probs, fusion.pixel_log_probs([picture], hands), atol=.01)
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):
@@ -176,7 +199,7 @@ def test_what_ships_is_small_and_says_where_it_comes_from():
     bundle = read_bundle(shipped_bundle())
     assert sum(file.stat().st_size for file in shipped_bundle().iterdir()) < 8e6
     card = bundle.files['README.md'].decode()
-    for told in ('GPL-2.0', 'no translator', 'second test set', 'Where it fails'): assert told in card, told
+    for words in ('GPL-2.0', 'no translator', 'second test set', 'Where it fails'): assert words in card, words
     assert bundle.about['version'] == 2 and 0 < min(bundle.config.thresholds) and max(bundle.config.thresholds) < 1
 
 
@@ -195,7 +218,8 @@ def test_a_bundle_that_was_touched_is_refused_by_name(name, how, tmp_path):
     if how == 'gone': (folder/name).unlink()
     else:
         if how == 'one bit': content[len(content)//2] ^= 1
-        (folder/name).write_bytes(dict(empty=b'').get(how, content[:len(content)*2//3] if how == 'cut off' else content))
+        if how == 'cut off': content = content[:len(content)*2//3]
+        (folder/name).write_bytes(b'' if how == 'empty' else content)
     with pytest.raises(BundleError, match=name): SignReader(folder)
 
 
@@ -225,25 +249,25 @@ def test_a_description_that_does_not_say_what_a_file_should_be_is_refused(tmp_pa
 
 
 def test_a_picture_that_is_named_twice_has_two_rows(pictures, capsys):
-    _, out, _ = told(capsys, 'read', '--no-hands', pictures[0], pictures[0])
+    _, out, _ = ran(capsys, 'read', '--no-hands', pictures[0], pictures[0])
     assert len(out.splitlines()) == 3
 
 
-def told(capsys, *argv):
+def ran(capsys, *argv):
     status = main([*map(str, argv)])
     return status, *capsys.readouterr()
 
 
 def test_the_command_line_reads_and_says_what_went_wrong(pictures, capsys, tmp_path):
-    status, out, _ = told(capsys, 'read', '--no-hands', pictures[0], pictures[1])
+    status, out, _ = ran(capsys, 'read', '--no-hands', pictures[0], pictures[1])
     assert status == 0 and len(out.splitlines()) == 3 and str(pictures[0]) in out
-    status, out, _ = told(capsys, 'read', '--no-hands', tmp_path/'absent.jpg')
+    status, out, _ = ran(capsys, 'read', '--no-hands', tmp_path/'absent.jpg')
     assert status == 1 and 'does not exist' in out
-    status, _, err = told(capsys, 'read', '--bundle', tmp_path, pictures[0])
+    status, _, err = ran(capsys, 'read', '--bundle', tmp_path, pictures[0])
     assert status == 1 and 'no reader.json' in err and 'Traceback' not in err
-    status, out, _ = told(capsys, 'info')
+    status, out, _ = ran(capsys, 'info')
     assert status == 0 and 'no translator' in out
-    status, _, err = told(capsys, 'evaluate', tmp_path)
+    status, _, err = ran(capsys, 'evaluate', tmp_path)
     assert status == 1 and 'no picture' in err
 
 
@@ -260,34 +284,45 @@ def test_help_has_examples(capsys):
 
 
 def test_counts_are_those_of_the_folder(pictures, capsys):
-    status, out, _ = told(capsys, 'evaluate', '--no-hands', '--json', Path(pictures[0]).parent)
+    status, out, _ = ran(capsys, 'evaluate', '--no-hands', '--json', Path(pictures[0]).parent)
     about = json.loads(out)
     assert status == 0 and about['pictures'] == sum(of for _, of in about['signs'].values()) == 28
     assert about['right'] == sum(right for right, _ in about['signs'].values())
 
 
 def test_the_reader_is_the_face_of_the_library_and_importing_the_library_loads_nothing():
-    script = ("import sys, asl_signs; assert 'numpy' not in sys.modules; from asl_signs import SignReader; import asl_signs.inference; "
-              "assert SignReader is asl_signs.inference.SignReader; assert not hasattr(asl_signs, 'nothing_of_the_kind')")
+    script = ("import sys, asl_signs; assert 'numpy' not in sys.modules; "
+              "from asl_signs import SignReader; import asl_signs.inference; "
+              "assert SignReader is asl_signs.inference.SignReader; "
+              "assert not hasattr(asl_signs, 'nothing_of_the_kind')")
     subprocess.run([sys.executable, '-c', script], check=True)
 
 
 # Settings, and one picture where many are expected
 
-@pytest.mark.parametrize('settings', [dict(views=0), dict(views=5), dict(views=-1), dict(views='a'), dict(views=2.), dict(views=True), dict(sure=90), dict(sure=-.1), dict(sure=1.01),
-                                      dict(sure=float('nan')), dict(sure=float('inf')), dict(sure='0.9'), dict(threads=0), dict(threads=-1), dict(threads=1.5)], ids=str)
+@pytest.mark.parametrize('settings', [
+    *(dict(views=views) for views in (0, 5, -1, 'a', 2., True)),
+    *(dict(threshold=threshold) for threshold in (90, -.1, 1.01, float('nan'), float('inf'), '0.9')),
+    *(dict(threads=threads) for threads in (0, -1, 1.5))], ids=str)
 def test_settings_that_cannot_be_are_refused_at_once(settings):
     (name, value), = settings.items()
     with pytest.raises(ValueError, match=f'{name}={value!r} .* number from'): SignReader(hands=False, **settings)
 
 
-@pytest.mark.parametrize('settings', [dict(views=1), dict(views=None), dict(views=np.int64(4)), dict(sure=0), dict(sure=1), dict(sure=np.float32(.5)), dict(threads=1)], ids=str)
-def test_settings_that_can_be(settings, pictures): assert SignReader(hands=False, **settings).read(pictures[0]).best in SIGNS
+@pytest.mark.parametrize('settings', [
+    *(dict(views=views) for views in (1, None, np.int64(4))),
+    *(dict(threshold=threshold) for threshold in (0, 1, np.float32(.5))), dict(threads=1)], ids=str)
+def test_settings_that_can_be(settings, pictures):
+    assert SignReader(hands=False, **settings).read(pictures[0]).best in SIGNS
 
 
-ONE = {'a name': str, 'a path': Path, 'bytes': lambda file: Path(file).read_bytes(), 'a memoryview': lambda file: memoryview(Path(file).read_bytes()), 'a PIL image': Image.open,
-       'an open file': lambda file: open(file, 'rb'), 'an array': lambda file: np.asarray(Image.open(file)), 'an array with one channel': lambda file: np.asarray(Image.open(file).convert('L'))[..., None],
-       'a grey array': lambda file: np.asarray(Image.open(file).convert('L'))}
+def grey(file): return np.asarray(Image.open(file).convert('L'))
+
+
+ONE = {'a name': str, 'a path': Path, 'bytes': Path.read_bytes, 'a PIL image': Image.open, 'a grey array': grey,
+       'a memoryview': lambda file: memoryview(file.read_bytes()), 'an open file': lambda file: open(file, 'rb'),
+       'an array': lambda file: np.asarray(Image.open(file)),
+       'an array with one channel': lambda file: grey(file)[..., None]}
 
 @pytest.mark.parametrize('given', ONE)
 def test_one_picture_by_itself_is_a_list_of_one(given, pictures, reader):
@@ -297,7 +332,7 @@ def test_one_picture_by_itself_is_a_list_of_one(given, pictures, reader):
 
 def test_a_stack_of_pictures_is_many(pictures, reader):
     pixels = np.stack([np.asarray(Image.open(file).resize((64, 64))) for file in pictures[:5]])
-    assert len([*reader.read_many(pixels, progress=False)]) == len([*reader.read_many(pixels[..., 0], progress=False)]) == 5
+    for stack in (pixels, pixels[..., 0]): assert len([*reader.read_many(stack, progress=False)]) == 5
 
 
 @pytest.mark.parametrize('how', [dict(broken='skip'), dict(portion=0), dict(portion=-3), dict(portion=2.5)], ids=str)
@@ -307,21 +342,30 @@ def test_what_many_cannot_be_read_with_is_refused_before_any_is(how, pictures, r
 
 # Too dark, too bright, too faint
 
-DARK = {'8 %': lambda v: .08*v, '5 %': lambda v: .05*v, '3 %': lambda v: .03*v, '1 %': lambda v: .01*v, 'fog': lambda v: 128 + .08*(v - 128), 'against the sun': lambda v: 255 - .08*(255 - v),
+DARK = {'8 %': lambda v: .08*v, '5 %': lambda v: .05*v, '3 %': lambda v: .03*v, '1 %': lambda v: .01*v,
+        'fog': lambda v: 128 + .08*(v - 128), 'against the sun': lambda v: 255 - .08*(255 - v),
         'coloured fog': lambda v: .12*v + (60, 90, 150), 'thick fog': lambda v: 128 + .02*(v - 128)}
+READABLE = '8 %', '5 %', 'fog', 'against the sun', 'coloured fog'
 
-def changed(picture, how): return Image.fromarray(np.uint8(np.rint(how(np.asarray(picture.convert('RGB'), float))).clip(0, 255)))
+
+def changed(picture, how):
+    pixels = how(np.asarray(picture.convert('RGB'), float))
+    return Image.fromarray(np.uint8(np.rint(pixels).clip(0, 255)))
 
 
 SHARED = Path(__file__).resolve().parent.parent.parent/'shared'/'data'
-FILM = next((place/'96px-28cls'/'asl-alphabet.zip' for place in (Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere').parent, SHARED) if (place/'96px-28cls'/'asl-alphabet.zip').is_file()), None)
-film = pytest.mark.skipif(not FILM, reason='needs 96px-28cls/asl-alphabet.zip in ../shared/data, or beside ASL_SIGNS_HAND_MODEL')
+ARCHIVE = Path('96px-28cls')/'asl-alphabet.zip'
+BESIDE = Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere').parent
+FILM = next((place/ARCHIVE for place in (BESIDE, SHARED) if (place/ARCHIVE).is_file()), None)
+film = pytest.mark.skipif(not FILM, reason=f'needs {ARCHIVE} in ../shared/data, or beside ASL_SIGNS_HAND_MODEL')
+
 
 @pytest.fixture(scope='module')
 def frames():
     "Three frames of each sign: [(sign, picture)]"
     with ZipFile(FILM) as archive:
-        names = [name for name in sorted(archive.namelist()) if '/asl_alphabet_train/' in f'/{name}' and name.endswith('.jpg')]
+        names = sorted(name for name in archive.namelist()
+                       if '/asl_alphabet_train/' in f'/{name}' and name.endswith('.jpg'))
         chosen = [name for sign in SIGNS for name in [name for name in names if name.split('/')[-2] == sign][10::100]]
         return [(name.split('/')[-2], Image.open(io.BytesIO(archive.read(name))).convert('RGB')) for name in chosen]
 
@@ -329,11 +373,12 @@ def frames():
 @film
 @pytest.mark.parametrize('how', DARK)
 def test_a_faint_frame_is_read_right_or_not_at_all(how, frames, reader):
-    readings = [*reader.read_many([changed(picture, DARK[how]) for _, picture in frames], progress=False)]
-    wrong = sum(reading.sign not in (None, sign) for reading, (sign, _) in zip(readings, frames))
-    assert wrong <= .03*len(frames)
-    if how in ('8 %', '5 %', 'fog', 'against the sun', 'coloured fog'): assert sum(reading.best == sign for reading, (sign, _) in zip(readings, frames)) >= .9*len(frames)
-    else: assert all(reading.sign is None for reading, (_, picture) in zip(readings, frames) if contrast(changed(picture, DARK[how])) < ReadingConfig.flat)
+    seen = [changed(picture, DARK[how]) for _, picture in frames]
+    readings = [*reader.read_many(seen, progress=False)]
+    assert sum(one.sign not in (None, sign) for one, (sign, _) in zip(readings, frames)) <= .03*len(frames)
+    right = sum(one.best == sign for one, (sign, _) in zip(readings, frames))
+    if how in READABLE: assert right >= .9*len(frames)
+    else: assert all(one.sign is None for one, picture in zip(readings, seen) if contrast(picture) < ReadingConfig.flat)
 
 
 @film
@@ -358,7 +403,8 @@ def test_of_a_picture_without_contrast_nothing_is_said(level, reader):
 @pytest.mark.parametrize('level', [5, 128, 240])
 def test_noise_is_no_letter(level, noise, reader):
     pixels = level + np.random.default_rng(0).normal(size=(6, 96, 96, 3))*noise
-    assert {reading.sign for reading in reader.read_many(np.uint8(pixels.clip(0, 255)), progress=False)} <= {None, 'nothing'}
+    readings = reader.read_many(np.uint8(pixels.clip(0, 255)), progress=False)
+    assert {reading.sign for reading in readings} <= {None, 'nothing'}
 
 
 def test_a_dark_picture_is_read_like_a_bright_one_with_hands_too(pictures):
@@ -372,18 +418,20 @@ def test_a_dark_picture_is_read_like_a_bright_one_with_hands_too(pictures):
 
 @pytest.mark.parametrize('kind', [np.uint8, np.uint16, np.int32, np.float32])
 def test_a_tiff_is_read_whatever_its_numbers_are_kept_in(kind, pictures, reader):
-    grey, buffer = np.asarray(Image.open(pictures[2]).convert('L')), io.BytesIO()
-    Image.fromarray(grey.astype(kind)).save(buffer, 'tiff')
-    assert reader.read(buffer.getvalue()).top == reader.read(grey).top
+    pixels, buffer = grey(pictures[2]), io.BytesIO()
+    Image.fromarray(pixels.astype(kind)).save(buffer, 'tiff')
+    assert reader.read(buffer.getvalue()).top == reader.read(pixels).top
 
 
 def test_second_copies_in_a_folder_are_read_once_and_named(tmp_path):
     from asl_signs.datasets.sample import draw_sample
     sample = draw_sample(tmp_path/'sample', frames=1, pictures=1, side=16)
-    with pytest.warns(UserWarning, match='29 second copies'): table = SignReader(hands=False).read_folder(sample/'asl-alphabet-test', progress=False)
+    with pytest.warns(UserWarning, match='29 second copies'):
+        table = SignReader(hands=False).read_folder(sample/'asl-alphabet-test', progress=False)
     assert len(table) == 29
 
 
 def test_without_pandas_a_folder_says_so(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'pandas', None)
-    with pytest.raises(ModuleNotFoundError, match='pip install pandas'): SignReader(hands=False).read_folder(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match='pip install pandas'):
+        SignReader(hands=False).read_folder(tmp_path)

@@ -1,18 +1,29 @@
 "The speller: what it commits from clean, broken and arbitrary streams, whatever the clock says"
-import subprocess, sys
+import importlib, json, subprocess, sys
+from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 from asl_signs.core.signs import SIGNS
-from asl_signs.runtime.speller import (Seen, Speller, edited, holder, letter_error_rate, levenshtein, misread, most_common, schedule,
-                               simulate, standing, typed, votes)
+from asl_signs.runtime.speller import Seen, Speller, edited, holder, standing, votes
 
+MEASURE = Path(__file__).resolve().parent.parent/'bench'/'measure'
 WINDOW, HOLD = Speller().window, Speller().hold
 letters, words = st.sampled_from(SIGNS[:26]), st.text(st.sampled_from(SIGNS[:26]), min_size=1, max_size=5)
 ticks = st.integers(0, 1024).map(lambda n: n/1024)  # exact in binary, so adding whole seconds loses nothing
 signs = st.sampled_from([*'AB', 'del', 'nothing', 'space', None])  # few, so that some win
-steps = st.tuples(signs, st.integers(1, 6), ticks, st.sampled_from([1., .9, .6]))  # a sign, readings, seconds apart, confidence
-settings_ = st.builds(dict, window=st.sampled_from([.25, .5, 1.]), hold=st.sampled_from([.125, .25, .5]), leave=st.sampled_from([.125, .25, .375]))
+# A sign, readings, seconds apart, confidence:
+steps = st.tuples(signs, st.integers(1, 6), ticks, st.sampled_from([1., .9, .6]))
+settings_ = st.builds(dict, window=st.sampled_from([.25, .5, 1.]), hold=st.sampled_from([.125, .25, .5]),
+                      leave=st.sampled_from([.125, .25, .375]))
+
+
+@pytest.fixture(scope='module')
+def simulator():
+    "The script with simulated signers, imported"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(MEASURE)
+        yield importlib.import_module('speller')
 
 
 @st.composite
@@ -68,7 +79,8 @@ def test_a_letter_is_repeated_after_release(letter, between, fps):
 
 
 def test_opening_the_hand_is_a_sooner_release_than_an_unsure_reader():
-    text = {between: spell(shown(('L', 1.2), (between, .45), ('L', 1.2), fps=40))[0].text for between in ('nothing', None)}
+    text = {between: spell(shown(('L', 1.2), (between, .45), ('L', 1.2), fps=40))[0].text
+            for between in ('nothing', None)}
     assert text == {'nothing': 'LL', None: 'L'}
     momentary = shown(('L', 1.5), ('nothing', .42), ('L', 1.5), fps=20)
     assert spell(momentary, Speller(hold=.5))[0].text == 'LL'  # to win is enough, it need not be held
@@ -162,7 +174,10 @@ def test_the_clocks_zero_does_not_matter(stream, chosen, shift):
     assert (one.text, one.current, one.progress) == (other.text, other.current, other.progress)
 
 
-@given(st.lists(st.tuples(st.sampled_from([*SIGNS, None]), st.floats(-1e9, 1e9), st.floats(0, 1)), max_size=60), settings_)
+anything = st.tuples(st.sampled_from([*SIGNS, None]), st.floats(-1e9, 1e9), st.floats(0, 1))
+
+
+@given(st.lists(anything, max_size=60), settings_)
 def test_no_stream_breaks_it(stream, chosen):
     speller = Speller(**chosen)
     for reading in stream:
@@ -197,7 +212,8 @@ def test_confidence_is_a_weight(confidence, fps):
 
 def test_progress_grows_until_a_commit_and_stays():
     speller, seen = Speller(hold=.5), []
-    for sign, at in shown(('A', 2), ('nothing', 1), fps=20): seen.append((speller.see(sign, at), speller.progress, speller.current))
+    for sign, at in shown(('A', 2), ('nothing', 1), fps=20):
+        seen.append((speller.see(sign, at), speller.progress, speller.current))
     until = [committed for committed, *_ in seen].index('A')
     assert [p for _, p, _ in seen[:until]] == sorted(p for _, p, _ in seen[:until])
     assert abs(seen[until - 1][1] - .9) < .01  # of half a second, one frame of 0.05 is left
@@ -237,74 +253,103 @@ def test_holding_needs_more_than_keeping(shares, held):
     elif shares: assert max(shares.values()) < .51 and shares.get(held, 0) < .25
 
 
-@pytest.mark.parametrize('wrong, told', [(dict(window=0), 'window'), (dict(hold=-1), 'hold'), (dict(window=float('inf')), 'window'),
-    (dict(hold=float('nan')), 'hold'), (dict(enter=1), 'enter'), (dict(leave=0), 'leave'), (dict(enter=.4, leave=.4), 'smaller')])
-def test_nonsense_settings_are_refused(wrong, told):
-    with pytest.raises(ValueError, match=told): Speller(**wrong)
+@pytest.mark.parametrize('wrong, said', [
+    (dict(window=0), 'window'), (dict(hold=-1), 'hold'), (dict(window=float('inf')), 'window'),
+    (dict(hold=float('nan')), 'hold'), (dict(enter=1), 'enter'), (dict(leave=0), 'leave'),
+    (dict(enter=.4, leave=.4), 'smaller')])
+def test_nonsense_settings_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said): Speller(**wrong)
 
 
-@pytest.mark.parametrize('wrong, told', [(('a', 0), "'a' is no sign"), (('', 0), 'no sign'), (('A', float('nan')), 'time'),
-    (('A', float('inf')), 'time'), (('A', 0, 1.1), 'confidence'), (('A', 0, float('nan')), 'confidence')])
-def test_nonsense_readings_are_refused_and_leave_no_trace(wrong, told):
+@pytest.mark.parametrize('wrong, said', [
+    (('a', 0), "'a' is no sign"), (('', 0), 'no sign'), (('A', float('nan')), 'time'), (('A', float('inf')), 'time'),
+    (('A', 0, 1.1), 'confidence'), (('A', 0, float('nan')), 'confidence')])
+def test_nonsense_readings_are_refused_and_leave_no_trace(wrong, said):
     speller, _ = spell(shown(('A', .5)))
-    with pytest.raises(ValueError, match=told): speller.see(*wrong)
+    with pytest.raises(ValueError, match=said): speller.see(*wrong)
     assert spell(shown(('A', .5), start=.5), speller)[0].text == 'A'
 
+
+# The simulated signers of bench/measure/speller.py
 
 texts = st.text('ABC', max_size=6)
 
 
 @given(texts, texts, texts)
-def test_levenshtein_is_a_distance(a, b, c):
-    assert levenshtein(a, b) == levenshtein(b, a) and (levenshtein(a, b) == 0) == (a == b)
-    assert levenshtein(a, c) <= levenshtein(a, b) + levenshtein(b, c)
-    assert abs(len(a) - len(b)) <= levenshtein(a, b) <= max(len(a), len(b))
-    if a: assert letter_error_rate(b, a) == levenshtein(a, b)/len(a)
+def test_levenshtein_is_a_distance(simulator, a, b, c):
+    distance = simulator.levenshtein
+    assert distance(a, b) == distance(b, a) and (distance(a, b) == 0) == (a == b)
+    assert distance(a, c) <= distance(a, b) + distance(b, c)
+    assert abs(len(a) - len(b)) <= distance(a, b) <= max(len(a), len(b))
 
 
 @given(texts.filter(bool), st.integers(0, 5), st.data())
-def test_levenshtein_counts_edits(text, edits, data):
+def test_levenshtein_counts_edits(simulator, text, edits, data):
     changed = text
     for _ in range(edits):
         i = data.draw(st.integers(0, len(changed)))
-        changed = changed[:i] + data.draw(st.sampled_from(['', 'D'])) + changed[i + data.draw(st.integers(0, 1)):]
-    assert levenshtein(text, changed) <= edits
+        put, skipped = data.draw(st.sampled_from(['', 'D'])), data.draw(st.integers(0, 1))
+        changed = changed[:i] + put + changed[i + skipped:]
+    assert simulator.levenshtein(text, changed) <= edits
+    assert simulator.levenshtein('KITTEN', 'SITTING') == 3
 
 
 @settings(max_examples=25)
 @given(words, st.integers(10, 30), st.integers(0, 1000))
-def test_a_simulated_stream_without_faults_shows_its_text(word, fps, seed):
-    plan = schedule(word, 1.5, seed)
-    stream = simulate(word, 1.5, fps, noise=0, seed=seed)
+def test_a_simulated_stream_without_faults_shows_its_text(simulator, word, fps, seed):
+    plan = simulator.schedule(word, 1.5, seed)
+    stream = simulator.simulate(word, 1.5, fps, noise=0, seed=seed)
+    assert stream == simulator.simulate(word, 1.5, fps, noise=0, seed=seed)
     assert len(stream) > fps*plan[-1][1] - 2
+    assert all(a < b for (_, a), (_, b) in zip(stream, stream[1:]))
     assert all(next(sign for sign, end in plan if at < end) in (None, seen) for seen, at in stream)
     assert [sign for sign, _ in plan if sign not in (None, 'nothing')] == [*word]
 
 
 @pytest.mark.parametrize('noise', [.1, .4])
 @pytest.mark.parametrize('fps', [5, 30])
-def test_simulated_noise_is_as_frequent_as_asked_for(noise, fps):
+def test_simulated_noise_is_as_frequent_as_asked_for(noise, fps, simulator):
     wrong = of = 0
     for seed in range(12):
-        plan = schedule('SPHINX OF BLACK QUARTZ', 1, seed)
-        for sign, at in simulate('SPHINX OF BLACK QUARTZ', 1, fps, noise, .2, seed):
+        plan = simulator.schedule('SPHINX OF BLACK QUARTZ', 1, seed)
+        for sign, at in simulator.simulate('SPHINX OF BLACK QUARTZ', 1, fps, noise, .2, seed):
             meant = next(shows for shows, end in plan if at < end)
             wrong, of = wrong + (meant not in (None, sign)), of + (meant is not None)
     assert abs(wrong/of - noise) < .05
 
 
-def test_the_simpler_ways():
-    assert typed([*'AAB', 'nothing', 'B', 'space', *'CC', 'del']) == 'ABB '
-    assert most_common('AAAAAAABBBBBBBB', 10) == [*'AAAAAAAAAAAABBB']
+def test_the_simpler_ways(simulator):
+    assert simulator.typed([*'AAB', 'nothing', 'B', 'space', *'CC', 'del']) == 'ABB '
+    assert simulator.most_common('AAAAAAABBBBBBBB', 10) == [*'AAAAAAAAAAAABBB']
 
 
-def test_misreadings_are_other_signs_and_often_doubles():
+def test_misreadings_are_other_signs_and_often_doubles(simulator):
     rng = np.random.default_rng(0)
-    taken = [misread('M', rng) for _ in range(600)]
+    taken = [simulator.misread('M', rng) for _ in range(600)]
     assert 'M' not in taken and {*taken} == {*SIGNS} - {'M'}
     assert .4 < taken.count('N')/600 < .6
 
 
-def test_spelling_needs_no_torch_and_no_pandas():
-    script = 'import sys, asl_signs.runtime.speller; sys.exit(" ".join({"torch", "fastai", "pandas", "matplotlib"} & {*sys.modules}) or 0)'
+def test_the_speller_is_best_on_a_part_of_the_comparison(simulator, capsys):
+    simulator.main(['--every', '12'])
+    found = json.loads(capsys.readouterr().out)
+    rates = np.array([[*row['error_rates'].values()] for row in found['ways']])
+    assert rates.shape == (29, 3) and rates[:, 2].mean() < .7*rates[:, :2].min(1).mean()
+
+
+def test_the_defaults_are_what_the_comparison_chose():
+    found = json.loads((MEASURE.parents[1]/'results'/'inference'/'speller.json').read_text())
+    chosen = dict(window=.7, hold=.2, enter=.5, leave=.25)
+    rates = {tuple({**chosen, **row}[name] for name in chosen): row['error_rate'] for row in found['settings']}
+    default = rates[tuple(getattr(Speller(), name) for name in chosen)]
+    assert default - min(rates.values()) < .015 # less than other seeds make of it
+    assert rates[.8, .2, .5, .25] > default < rates[.7, .2, .6, .25]
+    for row in found['ways'][:24]:
+        *others, own = row['error_rates'].values()
+        assert own <= min(others)
+
+
+def test_spelling_needs_the_standard_library_only():
+    script = ('import sys, asl_signs.runtime.speller; '
+              'sys.exit(" ".join({"torch", "fastai", "pandas", "matplotlib", "numpy"} & {*sys.modules}) or 0)')
     subprocess.run([sys.executable, '-c', script], check=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from asl_signs.runtime import finder as finding, hand_model as model
 from asl_signs.datasets.drawing import portrait
+from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.finder import HandFinder, quiet
 from asl_signs.runtime.landmarks import HandsError
 from asl_signs.runtime.reader import SignReader
@@ -388,21 +389,22 @@ def test_a_finder_is_loaded_anew_in_a_forked_process(monkeypatch):
 @forks
 def test_locks_that_were_held_are_free_in_a_forked_process(monkeypatch):
     stand_in(monkeypatch)
-    from asl_signs.runtime.reader import Finders
-    finder, reader, finders = HandFinder(), SignReader(hands=False), Finders(1, 1)
+    monkeypatch.setattr('asl_signs.runtime.reader.CORES', 1)
+    from asl_signs.runtime.reader import _Finders
+    finder, reader, finders = HandFinder(), SignReader(hands=False), _Finders(1, ReadingConfig())
     borrowed = finders._free.get()
     def use():
         finder.find(portrait('K'))
         finders.look(portrait('K'))
         reader.read(portrait('K'))
-    with finder._lock, borrowed._lock, reader._lock, reader.reader.pixel_model._lock: assert in_child(use) == 0
+    with finder._lock, borrowed._lock, reader._lock, reader.fusion.pixel_model._lock: assert in_child(use) == 0
 
 
 def test_a_reader_is_pickled_as_its_settings():
-    reader = SignReader(hands=False, views=2, sure=.25, threads=1)
+    reader = SignReader(hands=False, views=2, threshold=.25, threads=1)
     reading = reader.read(portrait('K'))
     again = pickle.loads(pickle.dumps(reader))
-    assert (again.hands, again.views, again.sure, again.threads, again.bundle.folder) == (False, 2, .25, 1, reader.bundle.folder.absolute())
+    assert (again.hands, again.views, again.threshold, again.threads, again.bundle.folder) == (False, 2, .25, 1, reader.bundle.folder.absolute())
     assert again.read(portrait('K')).top == reading.top
     assert len(pickle.dumps(reader)) < 1000
 

@@ -15,8 +15,8 @@ from asl_signs.data import get_data
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import take_apart
 from asl_signs.core.signs import sign_of
-from asl_signs.runtime.speller import levenshtein
 from measuring import RESULTS, parser
+from speller import levenshtein
 from camera import CHROMIUM, camera_arguments, write_y4m
 
 FILE, TEXT = RESULTS/'inference'/'spell.json', 'THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG'
