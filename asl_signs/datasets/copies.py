@@ -20,41 +20,63 @@ from .sets import SignData, unreadable
 from .similarity import thumbnails
 
 # %% ../../nbs/datasets/12_copies.ipynb #5c96bdc1
-_LIMIT, _SIDE, _BLOCK = .98, 32, 512 # correlation of a near copy; pixels of a thumbnail; pictures compared at a time
+_LIMIT, _SIDE, _BLOCK = .98, 32, 1024 # correlation of a near copy; pixels of a thumbnail; pictures compared at a time
 
-def near_copies(groups,          # name of a person or set -> its pictures, which are not compared with each other
-                people=None,     # names of which at least one takes part in each pair; None: all
+def near_copies(groups,            # name of a person or set -> its pictures, which are not compared with each other
+                people=None,       # names of which at least one takes part in each pair; None: all
                 limit:float=_LIMIT # correlation from which a picture is a near copy, at most 1
-               ) -> list:        # of (file, other file, correlation), at most one for each file; a mirrored copy counts
+               ) -> list:          # of (file, other file, correlation), at most one a file; mirrored copies count
     "Pictures that are in two groups"
-    files = [file for group in groups.values() for file in group]
-    of = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
-    if not files: return []
-    meant = np.isin([*groups], [*groups] if people is None else [*people])[of]
-    empty = np.array([(named_sign(file) or Path(file).parent.name) == 'nothing' for file in files])
-    found = {pair[:2]: pair[2] for pair in _alike(thumbnails(files, _SIDE), of, meant, empty, limit)} | _same(files, of, meant)
-    return [(files[i], files[j], float(likeness)) for (i, j), likeness in sorted(found.items())]
+    groups = {name: [*group] for name, group in groups.items() if len(group)}
+    meant = {*groups} if people is None else {*people}
+    names = sorted(groups, key=meant.__contains__, reverse=True) # of each pair, the first is of a person
+    files = [file for name in names for file in groups[name]]
+    ends = np.cumsum([0, *(len(groups[name]) for name in names)])
+    parts = [(start, end) for name, start, end in zip(names, ends, ends[1:]) if name in meant]
+    found = _alike(files, parts, limit) if parts else {}
+    return [(files[i], files[j], float(likeness)) for (i, j), likeness in sorted((found | _same(files, parts)).items())]
 
-def _alike(rows, of, meant, empty, limit):
-    "Places of near copies, and how alike they are"
-    mirrored = rows.reshape(-1, _SIDE, _SIDE)[:, :, ::-1].reshape(len(rows), -1)
-    for start in range(0, len(rows), _BLOCK):
-        here = slice(start, start + _BLOCK)
-        likeness = np.maximum(rows[here] @ rows.T, mirrored[here] @ rows.T)
-        likeness[(of[here, None] >= of) | ~(meant[here, None] | meant) | empty[here, None] | empty] = -1 # each pair once
-        best = likeness.argmax(1)
-        for i in np.flatnonzero(likeness.max(1) >= limit): yield start + i, best[i], min(1, likeness[i, best[i]])
+def _alike(files, parts, limit):
+    "Near copies: (place, other place) -> correlation"
+    rows = thumbnails(files, _SIDE)
+    rows[[(named_sign(file) or Path(file).parent.name) == 'nothing' for file in files]] = 0
+    mirrored = rows.reshape(-1, _SIDE, _SIDE)[:, :, ::-1].reshape(rows.shape)
+    coarse, found = [*map(_halved, (rows, mirrored))], {}
+    for start, end in parts:
+        for at in range(start, end, _BLOCK):
+            asked = coarse[0][at:min(at + _BLOCK, end)]
+            for some, fine in zip(coarse, (rows, mirrored)): # a quarter of the pixels first, which is faster
+                for i, j in np.argwhere(asked @ some[end:].T > limit - .01) + (at, end):
+                    likeness = rows[i] @ fine[j]
+                    if likeness >= limit: found[i, j] = min(1, max(likeness, found.get((i, j), 0)))
+    return _best(found)
 
-def _same(files, of, meant):
-    "Places of files of the same bytes: (one, other) -> 1"
+def _halved(rows):
+    small = rows.reshape(-1, _SIDE//2, 2, _SIDE//2, 2).mean((2, 4)).reshape(len(rows), -1)
+    return small/np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-9)
+
+def _best(found):
+    "Of each place only the most similar other one"
+    best = {}
+    for (i, j), likeness in found.items():
+        if likeness > best.get(i, (0, 0))[0]: best[i] = likeness, j
+    return {(i, j): likeness for i, (likeness, j) in best.items()}
+
+def _same(files, parts):
+    "Files of the same bytes: (place, other place) -> 1"
     places = defaultdict(list)
-    for i, file in enumerate(files): places[hashlib.sha1(Path(file).read_bytes(), usedforsecurity=False).digest()].append(i)
-    pairs = ((i, next((j for j in same if of[j] > of[i] and (meant[i] or meant[j])), None)) for same in places.values() for i in same)
-    return {(i, j): 1 for i, j in pairs if j is not None}
+    for i, file in enumerate(files):
+        places[hashlib.sha1(Path(file).read_bytes(), usedforsecurity=False).digest()].append(i)
+    found = {}
+    for start, end in parts:
+        for same in places.values():
+            if len(same) > 1 and same[0] < end <= same[-1]: # they are in order
+                found |= {(i, same[-1]): 1 for i in same if start <= i < end}
+    return found
 
 # %% ../../nbs/datasets/12_copies.ipynb #481f1e83
 def refuse_copies(data:SignData # sorted pictures
-                 ) -> SignData: # `data` itself; DataError names copies of another person's pictures, or of test pictures
+                 ) -> SignData: # `data` itself; DataError names copies of another's pictures, or of test pictures
     "Refuse people's pictures that are copies"
     if not data.people: return data
     groups = _groups(data)
@@ -67,7 +89,8 @@ def refuse_copies(data:SignData # sorted pictures
 def _groups(data):
     groups = defaultdict(list)
     for file in data.train: groups[person_of(file)].append(file)
-    for name in {*groups} - {*data.people}: groups[name] = groups[name][::max(1, len(groups[name])//10_000)] # neighbours are alike
+    for name in {*groups} - {*data.people}: # of a long film some frames are enough: neighbours are alike
+        groups[name] = groups[name][::max(1, len(groups[name])//10_000)]
     tests = {'the small test set': data.small_test, 'the second test set': data.second_test}
     return groups | {name: [file for file in files if not unreadable(file)] for name, files in tests.items()}
 
@@ -75,6 +98,7 @@ def copies_in_words(pairs # as `near_copies` made them; at least one
                    ) -> str: # sentences
     "What is said about copies"
     named = '; '.join(f'{file} = {other}' for file, other, _ in pairs[:3])
-    return (f'{len(pairs)} {"picture is" if len(pairs) == 1 else "pictures are"} there twice, as copies or near copies of '
+    are = 'picture is' if len(pairs) == 1 else 'pictures are'
+    return (f'{len(pairs)} {are} there twice, as copies or near copies of '
             f'another person\'s or of a test set: {named}{" and others" if pairs[3:] else ""}. '
             f'Nothing is trained on them: move one of each away, or leave the person out.')
