@@ -43,7 +43,8 @@ def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated
     files = {file for folder in folders for file in all_pictures(folder, remarks, signs)}
     data = sort_pictures(sorted(files), 'the drawn sample' if drawn else ', '.join(map(str, folders)), drawn, signs)
     data.remarks = remarks + data.remarks
-    return refuse_copies(check(_with_people(data, people), sets or (SETS if folders else 'train')))
+    if sets is None: sets = SETS if folders else 'train'
+    return refuse_copies(check(_with_people(data, people), sets))
 
 def _usual(): return 'sample' if os.environ.get('IN_TEST') else 'kaggle' # tests never download
 

@@ -141,9 +141,8 @@ def check_data(source=(),  # a folder or archive, or several; (): people alone
               ) -> Audit:  # shows itself as a table and sentences; DataError if there is nothing to check
     "Look at every picture of a source and of people, and say what they hold and what is the matter"
     sources, remarks = [source] if isinstance(source, (str, Path)) else source, []
-    parts = [inspect_all(files) for files in [[file for place in sources for file in all_pictures(Path(place))]] if files]
-    hands_of = people_files(people, signs, remarks)
-    if hands_of: parts.append(_inspect_people(hands_of))
+    files, theirs = [file for place in sources for file in all_pictures(Path(place))], people_files(people, signs, remarks)
+    parts = [inspect(found) for inspect, found in ((inspect_all, files), (_inspect_people, theirs)) if found]
     if not parts: raise DataError('Name a folder of pictures, or people: there is nothing to check.')
     rows = pd.concat(parts, ignore_index=True)
     return Audit(rows, summary(rows), [*findings(rows), *remarks, *_among_people(rows, hands)])

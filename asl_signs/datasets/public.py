@@ -81,7 +81,9 @@ def fetch_person(name:str,        # as the list shows it
 
 _CUT = 'The download of {} was cut off ({}). Nothing was kept; run this again.'
 
-def _why(error): return error.why.capitalize() + '.' if isinstance(error, ArchiveError) else f'{error}'
+def _why(error):
+    text = f'It {error.why}' if isinstance(error, ArchiveError) else f'{error}'
+    return text.rstrip('.') + '.'
 
 def _known(name):
     if name not in known_people(): raise DataError(f'There is nobody called {name}. See: asl-signs people list')
