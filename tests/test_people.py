@@ -95,7 +95,9 @@ def test_what_cannot_be_used_gets_a_sentence(tmp_path, case, words):
     if case == 'misplaced': draw(other).joinpath('B', 'B1.png').rename(other/'B'/'A1_test.png')
     if case == 'same name': people = [ann, draw(tmp_path/'elsewhere'/'ann')]
     if case == 'outside': people = [zip_of(tmp_path/'p.zip', '../A/A1.jpg')]
-    if case == 'broken': (tmp_path/'p.zip').write_bytes(b'no zip'); people = [tmp_path/'p.zip']
+    if case == 'broken':
+        (tmp_path/'p.zip').write_bytes(b'no zip')
+        people = [tmp_path/'p.zip']
     if case == 'empty zip': people = [zip_of(tmp_path/'p.zip', 'README.md')]
     if case == 'two in a zip': people = [zip_of(tmp_path/'p.zip', 'ann/A/A1.jpg', 'ben/A/A1.jpg')]
     if case == 'known': people = ['p05']

@@ -141,7 +141,8 @@ def check_data(source=(),  # a folder or archive, or several; (): people alone
               ) -> Audit:  # shows itself as a table and sentences; DataError if there is nothing to check
     "Look at every picture of a source and of people, and say what they hold and what is the matter"
     sources, remarks = [source] if isinstance(source, (str, Path)) else source, []
-    files, theirs = [file for place in sources for file in all_pictures(Path(place))], people_files(people, signs, remarks)
+    files = [file for place in sources for file in all_pictures(Path(place))]
+    theirs = people_files(people, signs, remarks)
     parts = [inspect(found) for inspect, found in ((inspect_all, files), (_inspect_people, theirs)) if found]
     if not parts: raise DataError('Name a folder of pictures, or people: there is nothing to check.')
     rows = pd.concat(parts, ignore_index=True)

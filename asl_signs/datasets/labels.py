@@ -83,7 +83,8 @@ def slipped_labels(files,     # pictures of people, `<person>/<sign>/<name>`
     features = edge_features(files) if hands is None else landmark_features(hands, files)
     votes = neighbour_votes(features, signs, people)
     own = votes.to_numpy()[np.arange(len(files)), votes.columns.get_indexer(signs)]
-    table = pd.DataFrame(dict(person=people, sign=signs, like=votes.fillna(0).idxmax(axis=1), number=[*map(number_of, files)]))
+    like, numbers = votes.fillna(0).idxmax(axis=1), [*map(number_of, files)]
+    table = pd.DataFrame(dict(person=people, sign=signs, like=like, number=numbers))
     table['odd'] = (votes.max(axis=1) >= .6) & (own <= .15)
     rows = [row for _, cell in table.groupby(['person', 'sign']) for row in _odd_ones(cell)]
     return pd.DataFrame(rows, columns=columns)
@@ -99,7 +100,7 @@ def slips_in_words(found:pd.DataFrame # as `slipped_labels` made it
                   ) -> list:          # sentences, one for each row
     "What is said about slipped labels"
     return [f'{row.sign} of {row.person} looks like {row.like} of everybody else in {len(row.numbers)} of {row.of} '
-            f'pictures (numbers {_ranges(row.numbers)}). Look at them: is it another way to sign it, or did the label slip?'
+            f'pictures (numbers {_ranges(row.numbers)}). Look at them: is it another way to sign, or did the label slip?'
             for row in found.itertuples()]
 
 def _ranges(numbers):

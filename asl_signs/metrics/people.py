@@ -27,7 +27,7 @@ class ByPerson:
     "How each person's pictures were read; made by `by_person`"
     report:Report       # every picture
     table:pd.DataFrame  # a row for each person: `right`, `of`, `accuracy`, `worst` signs; the lowest accuracy first
-    signs:pd.DataFrame  # a row for each sign: mean `accuracy` of people, `lowest`, whose that is, `people`, pictures (`of`)
+    signs:pd.DataFrame  # a row for each sign: mean `accuracy` of people, `lowest`, whose (`person`), `people`, `of`
 
     @property
     def mean(self):
@@ -55,7 +55,8 @@ class ByPerson:
         bounds = span(self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
         return {'people': f'{len(self.table)}', 'pictures, all counted': f'{len(self.report):,}',
                 'mean over people': percent(self.mean), 'interval, drawing people': bounds,
-                'worst tenth of people': percent(self.worst_tenth), 'worst person': f'{worst.name}, {percent(worst.accuracy)}',
+                'worst tenth of people': percent(self.worst_tenth),
+                'worst person': f'{worst.name}, {percent(worst.accuracy)}',
                 'over all pictures': percent(self.report.accuracy)}
 
     def __repr__(self):
@@ -69,7 +70,8 @@ class ByPerson:
                ) -> dict: # of what JSON can hold
         "Everything as plain numbers and words, for JSON"
         return dict(title=self.report.title, people=len(self.table), pictures=len(self.report), mean=self.mean,
-                    interval=self.interval(), worst_tenth=self.worst_tenth, by_person=self.table.to_dict('index'), by_sign=self.signs.to_dict('index'))
+                    interval=self.interval(), worst_tenth=self.worst_tenth,
+                    by_person=self.table.to_dict('index'), by_sign=self.signs.to_dict('index'))
 
     def save(self,
              path:str|Path # a file
