@@ -100,7 +100,7 @@ def slips_in_words(found:pd.DataFrame # as `slipped_labels` made it
                   ) -> list:          # sentences, one for each row
     "What is said about slipped labels"
     return [f'{row.sign} of {row.person} looks like {row.like} of everybody else in {len(row.numbers)} of {row.of} '
-            f'pictures (numbers {_ranges(row.numbers)}). Look at them: is it another way to sign, or did the label slip?'
+            f'pictures (numbers {_ranges(row.numbers)}). Look at them: another way to sign, or did the label slip?'
             for row in found.itertuples()]
 
 def _ranges(numbers):
