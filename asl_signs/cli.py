@@ -222,6 +222,25 @@ def _start_app(args # of the command line
         launch(host=args.host, port=args.port, bundle=args.bundle, hands=False if args.no_hands else None)
     return 0
 
+# %% ../nbs/runtime/07_cli.ipynb #4f244f73
+def _add_people(commands):
+    "The command `people`; what it needs is imported when it runs"
+    purpose = "Other people's hands to train on."
+    what = commands.add_parser('people', help=purpose, description=purpose).add_subparsers(required=True, metavar='WHAT')
+    what.add_parser('list', help='whose pictures can be fetched, and their licences').set_defaults(run=_list_people)
+    get = what.add_parser('get', help='fetch the pictures of one, after a yes')
+    get.set_defaults(run=_get_person)
+    get.add_argument('name', help='as the list shows it')
+    get.add_argument('--yes', action='store_true', help='do not ask')
+
+def _list_people(args):
+    from asl_signs.datasets.public import list_people
+    return list_people(args)
+
+def _get_person(args):
+    from asl_signs.datasets.public import get_person
+    return get_person(args)
+
 # %% ../nbs/runtime/07_cli.ipynb #q000000b
 _EXAMPLES = '''examples:
   asl-signs read picture.jpg another.png     a row for each picture
@@ -280,6 +299,7 @@ def _arguments() -> argparse.ArgumentParser: # of the command line
     app = _command(commands, 'app', _start_app, 'Start the webcam app.')
     app.add_argument('--host', default='127.0.0.1', help='who may connect (default: only this machine)')
     app.add_argument('--port', type=_port, help='(default: the first free one from 7860)')
+    _add_people(commands)
     return parser
 
 # %% ../nbs/runtime/07_cli.ipynb #393980e4

@@ -23,36 +23,58 @@ from .datasets.archives import DataError, all_pictures
 from .datasets.sets import SETS, SignData, check, check_signs, sort_pictures
 from .datasets.film import every_sign, film_splitter
 from .datasets.kaggle import DATASETS, fetch
+from .datasets.people import people_files, people_folders, person_of, person_splitter
+from .datasets.copies import refuse_copies
 from .core.pictures import to_rgb
 from .datasets.sample import get_sample
 from .core.settings import Settings, get_settings
 from .core.signs import SIGNS
 
 # %% ../nbs/00_data.ipynb #cd978352
-def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated as in PATH
-             sets=SETS,   # the sets that must be there
-             signs=SIGNS  # the vocabulary: names of folders; `SIGNS` unless the pictures are your own
+def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated as in PATH; [] or 'none': people alone
+             sets=None,   # the sets that must be there; None: all three, or 'train' where people are alone
+             signs=SIGNS, # the vocabulary: names of folders; `SIGNS` unless the pictures are your own
+             people=None  # folders or zips of people, to train on as well; None: those in ASL_SIGNS_PEOPLE; (): nobody
             ) -> SignData: # three lists of pictures, checked; DataError if they cannot be used
-    "Find the pictures of both archives, sort them into three sets, and make sure that they can be used"
-    source, signs, remarks = source or os.environ.get('ASL_SIGNS_DATA') or _usual(), check_signs(signs), []
+    "Find the pictures of both archives and of people, sort them into three sets, and make sure that they can be used"
+    signs, remarks = check_signs(signs), []
+    if source is None: source = os.environ.get('ASL_SIGNS_DATA') or _usual()
+    if people is None: people = os.environ.get('ASL_SIGNS_PEOPLE') or ()
     folders, drawn = _folders(source), source == 'sample'
     files = {file for folder in folders for file in all_pictures(folder, remarks, signs)}
     data = sort_pictures(sorted(files), 'the drawn sample' if drawn else ', '.join(map(str, folders)), drawn, signs)
     data.remarks = remarks + data.remarks
-    return check(data, sets)
+    if sets is None: sets = SETS if folders else 'train'
+    return refuse_copies(check(_with_people(data, people), sets))
 
 def _usual(): return 'sample' if os.environ.get('IN_TEST') else 'kaggle' # tests never download
 
 def _folders(source):
     if source == 'sample': return [get_sample()]
     if source == 'kaggle': return [fetch(dataset) for dataset in DATASETS]
+    if source == 'none': return []
     if isinstance(source, (str, Path)): source = str(source).split(os.pathsep)
     return [Path(folder).expanduser().resolve() for folder in source]
 
+# %% ../nbs/00_data.ipynb #211af157
+def _with_people(data, people):
+    "The same data with people's pictures among those to train on; DataError if a name is there twice"
+    files = people_files(people, data.signs, data.remarks)
+    names = tuple(sorted({*map(person_of, files)}))
+    film = {*map(person_of, data.train)}
+    if twice := film & {*names}:
+        raise DataError(f'The film lies in a folder of the same name as a person: {min(twice)}. Rename the folder of the person.')
+    data.train, data.people = [*data.train, *files], names
+    if names: data.source = f'{data.source and data.source + " and "}{len(names)} people ({", ".join(names)})'
+    return data
+
 # %% ../nbs/00_data.ipynb #bc8a4035
-def get_splitter(settings:Settings # split, share for validation, seed
+def get_splitter(settings:Settings, # split, share for validation, seed
+                 people=(),         # names of people among whom some are kept; (): there is only a film
+                 signs=SIGNS        # the vocabulary
                 ):                 # files -> (training, validation) positions; FilmError if a sign would be left out
-    "Which pictures are kept for validation: a stretch of film, or random frames as the original had it"
+    "Which pictures are kept for validation: people, a stretch of film, or random frames as the original had it"
+    if settings.split == 'film' and people: return person_splitter(settings.valid_pct, settings.seed, people, signs)
     if settings.split == 'film': return film_splitter(settings.valid_pct)
     return every_sign(RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct))
 
@@ -82,11 +104,14 @@ def get_block(settings:Settings, # picture size, share for validation, seed
 # %% ../nbs/00_data.ipynb #3e214a10
 def get_dls(data:SignData,     # what `get_data` returned
             settings:Settings, # batch size, and what `get_block` needs
+            balance:bool=None, # draw each sign of each person equally often? None: where there are people
             **others           # parts of the block that are to be different
            ) -> DataLoaders:   # of training and validation batches
-    "The film in batches of the size asked for"
-    block = get_block(settings, data.signs, **others)
-    return block.dataloaders(data, bs=settings.bs, **cached(data, settings))
+    "The film, and people beside it, in batches of the size asked for"
+    people = data.people if len({*map(person_of, data.train)}) > 1 else ()
+    block = get_block(settings, data.signs, **dict(splitter=get_splitter(settings, people, data.signs)) | others)
+    balance = bool(data.people) if balance is None else balance
+    return block.dataloaders(data, bs=settings.bs, **cached(data, settings, balance))
 
 # %% ../nbs/00_data.ipynb #a3fa30d0
 def small_network(signs:int=len(SIGNS) # how many there are to tell apart

@@ -6,7 +6,7 @@ Docs: https://asl-signs.github.io/asl_signs/robust.html.md"""
 
 # %% auto #0
 __all__ = ['merged_files', 'oversample', 'get_merged_dls', 'get_merged_learner', 'scene_folds', 'cross_validate',
-           'attach_metrics']
+           'cross_validate_people', 'attach_metrics']
 
 # %% ../nbs/03_robust.ipynb #6d77d03a
 from functools import partial
@@ -18,6 +18,8 @@ from .data import get_dls
 from .evaluation import ask
 from .datasets.sets import SignData
 from .datasets.film import every_sign, scenes
+from .datasets.people import kept_people, person_folds, person_of
+from .metrics.people import ByPerson, by_person
 from .metrics.report import Report, score
 from .core.settings import Settings, get_settings
 from .core.signs import SIGNS, set_of, sign_of
@@ -50,7 +52,7 @@ def get_merged_dls(data:SignData,     # what `get_data` returned
                    held_out=None      # photographs for validation; None: a random share of both sets; (): nothing
                   ) -> DataLoaders:   # of training and validation batches
     "Both sets in batches, prepared as in lesson 0"
-    return get_dls(data, settings,
+    return get_dls(data, settings, False if share else None, # what is repeated is not to be balanced away
                    get_items=merged_files,
                    get_y=partial(sign_of, signs=data.signs),
                    splitter=oversample(every_sign(_keep(settings, held_out)), share))
@@ -99,6 +101,26 @@ def cross_validate(data:SignData,          # what `get_data` returned
         learn = get_merged_learner(data, settings, share, {*held_out})
         probs[held] = ask(learn, held_out)
     return score(probs, [*map(sign_of, files)], files, scenes(files), title='the merged recipe, by scenes')
+
+# %% ../nbs/03_robust.ipynb #84ff7b2b
+def cross_validate_people(data:SignData,          # what `get_data` returned, with people
+                          settings:Settings=None, # None: `get_settings(data)`
+                          folds:int=5             # how many networks to train, at most one for each person
+                         ) -> ByPerson:           # every picture of people counted; FilmError for too few people
+    "How a recipe reads people whom it has not seen"
+    settings = settings or get_settings(data)
+    files = [file for file in data.train if person_of(file) in data.people]
+    film = [file for file in data.train if person_of(file) not in data.people]
+    probs = np.full((len(files), len(SIGNS)), np.nan)
+    for held in tqdm(person_folds(files, folds, settings.seed, data.signs, film), 'folds'):
+        at = [i for i, file in enumerate(files) if person_of(file) in held]
+        probs[at] = ask(_learner_without(data, settings, held), [files[i] for i in at])
+    return by_person(probs, files, title='the recipe, by people')
+
+def _learner_without(data, settings, held):
+    set_seed(settings.seed, reproducible=True)
+    learn = new_learner(get_dls(data, settings, splitter=kept_people(held, data.signs)), settings)
+    return trained(learn, model_name(data.train, settings, 'without', held, *data.own), settings)
 
 # %% ../nbs/03_robust.ipynb #455d8b04
 def attach_metrics(learn:Learner, # trained by the recipe

@@ -15,7 +15,10 @@ from html import escape
 from pathlib import Path
 import pandas as pd
 from PIL import Image
-from .archives import all_pictures
+from .archives import DataError, all_pictures
+from .copies import copies_in_words, near_copies
+from .labels import slipped_labels, slips_in_words
+from .people import people_files, person_of
 from .sets import set_aside_copies, unreadable
 from ..core.signs import SIGNS, set_of, sign_of
 from ..core.cache import progress
@@ -47,7 +50,8 @@ def summary(rows:pd.DataFrame # as `inspect_all` made them
            ) -> pd.DataFrame: # a row a set: pictures, signs, pictures per sign, sizes and modes
     "What each set holds, second copies not counted"
     found = {name: group for name, group in rows[~rows['copy']].groupby('set')}
-    return pd.DataFrame({title: _describe(found[name]) for name, title in _NAMES.items() if name in found}).T
+    titles = _NAMES | {name: name for name in found if name not in _NAMES} # of people, who are sets of their own
+    return pd.DataFrame({title: _describe(found[name]) for name, title in titles.items() if name in found}).T
 
 def _describe(group):
     per_sign = group.groupby('sign').size()
@@ -82,7 +86,7 @@ def _misplaced(rows):
     return _sentences('Named after another sign than their folder', wrong)
 
 def _absent(rows):
-    for name, group in rows.groupby('set'):
+    for name, group in rows[rows['set'].isin([*_NAMES])].groupby('set'): # people may lack signs
         present = {*group.sign, *(['del'] if name == 'small_test' else [])} # which never has one
         absent = [sign for sign in SIGNS if sign not in present]
         if absent: yield f'The {_NAMES[name]} lacks {len(absent)} of the 29 signs: {", ".join(absent)}.'
@@ -93,13 +97,28 @@ def _repeated(rows):
     for name, group in rows[~rows['copy']].groupby('set'):
         same = group.groupby('digest').file.agg(list)
         pairs = [f'{a} = {b}' for a, b, *_ in same[same.str.len() > 1]]
-        yield from _sentences(f'Twice in the {_NAMES[name]}', pairs)
+        yield from _sentences(f'Twice in {f"the {_NAMES[name]}" if name in _NAMES else name}', pairs)
 
 def _leaked(rows):
     parts = rows[rows['set'] == 'train'], rows[rows['set'].isin(['small_test', 'second_test'])]
     film, tests = (dict(zip(part.digest, part.file)) for part in parts)
     both = [f'{film[digest]} = {tests[digest]}' for digest in film.keys() & tests.keys()]
     return _sentences('In the training film and in a test set', sorted(both))
+
+# %% ../../nbs/datasets/07_audit.ipynb #47ae28ed
+def _inspect_people(files):
+    rows = inspect_all(files)
+    names = [*map(person_of, files)]
+    return rows.assign(set=names, person=names, sign=[file.parent.name for file in files], copy=False)
+
+def _among_people(rows, hands):
+    "Sentences about copies and labels of people"
+    if 'person' not in rows: return []
+    good = rows[(rows.problem == '') & ~rows['copy']]
+    groups = {name: [*group.file] for name, group in good.groupby('set')}
+    people = good[good.person.notna()]
+    pairs = near_copies(groups, {*people.person})
+    return [*([copies_in_words(pairs)] if pairs else []), *slips_in_words(slipped_labels([*people.file], hands))]
 
 # %% ../../nbs/datasets/07_audit.ipynb #5b62cea4
 @dataclass
@@ -115,9 +134,16 @@ class Audit:
 
     def _found(self): return self.findings or ['Nothing is the matter with them.']
 
-def check_data(source # a folder or archive, or several
-              ) -> Audit: # shows itself as a table and sentences; DataError if there is nothing to check
-    "Look at every picture of a source and say what it holds and what is the matter"
-    sources = [source] if isinstance(source, (str, Path)) else source
-    rows = inspect_all([file for place in sources for file in all_pictures(Path(place))])
-    return Audit(rows, summary(rows), findings(rows))
+def check_data(source=(),  # a folder or archive, or several; (): people alone
+               people=(),  # folders or zips of people, as `people_files` takes them
+               hands=None, # `Hands` of people's pictures, which find more slipped labels; None: edges are compared
+               signs=SIGNS # the vocabulary of people
+              ) -> Audit:  # shows itself as a table and sentences; DataError if there is nothing to check
+    "Look at every picture of a source and of people, and say what they hold and what is the matter"
+    sources, remarks = [source] if isinstance(source, (str, Path)) else source, []
+    files = [file for place in sources for file in all_pictures(Path(place))]
+    theirs = people_files(people, signs, remarks)
+    parts = [inspect(found) for inspect, found in ((inspect_all, files), (_inspect_people, theirs)) if found]
+    if not parts: raise DataError('Name a folder of pictures, or people: there is nothing to check.')
+    rows = pd.concat(parts, ignore_index=True)
+    return Audit(rows, summary(rows), [*findings(rows), *remarks, *_among_people(rows, hands)])

@@ -25,7 +25,7 @@ SETS = 'train', 'small_test', 'second_test'
 @dataclass
 class SignData:
     "The pictures of both archives, sorted"
-    train:list       # the film: paths `<sign>/<sign><frame>.jpg`
+    train:list       # the film: paths `<sign>/<sign><frame>.jpg`, and after it the pictures of `people`
     small_test:list  # 28 pictures out of the same film: paths `<sign>_test.jpg`
     second_test:list # pictures by another person: paths `<sign>/<sign><number>_test.jpg`
     source:str       # where they came from
@@ -33,6 +33,7 @@ class SignData:
     signs:tuple=SIGNS # the vocabulary, sorted
     copies:list=field(default_factory=list)  # second copies of pictures, set aside
     remarks:list=field(default_factory=list) # sentences about what is missing or was left out
+    people:tuple=() # names of the people whose pictures are in `train` beside the film, sorted
 
     @property
     def first(self) -> Path:
