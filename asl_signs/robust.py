@@ -11,12 +11,10 @@ __all__ = ['merged_files', 'oversample', 'get_merged_dls', 'get_merged_learner',
 # %% ../nbs/03_robust.ipynb #6d77d03a
 from functools import partial
 import numpy as np
-from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, FuncSplitter, ImageBlock, Learner,
-                               RandomSplitter, Resize, aug_transforms, set_seed)
+from fastai.vision.all import DataLoaders, FuncSplitter, Learner, RandomSplitter, set_seed
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
-from .train.loaders import cached
-from .data import Picture
+from .data import get_dls
 from .evaluation import ask
 from .datasets.sets import SignData
 from .datasets.film import every_sign, scenes
@@ -52,13 +50,10 @@ def get_merged_dls(data:SignData,     # what `get_data` returned
                    held_out=None      # photographs for validation; None: a random share of both sets; (): nothing
                   ) -> DataLoaders:   # of training and validation batches
     "Both sets in batches, prepared as in lesson 0"
-    block = DataBlock(
-        blocks=(ImageBlock(Picture), CategoryBlock(vocab=data.signs)),
-        get_y=partial(sign_of, signs=data.signs),
-        splitter=oversample(every_sign(_keep(settings, held_out)), share),
-        item_tfms=Resize(settings.size),
-        batch_tfms=aug_transforms())
-    return block.dataloaders(merged_files(data), bs=settings.bs, **cached(data, settings))
+    return get_dls(data, settings,
+                   get_items=merged_files,
+                   get_y=partial(sign_of, signs=data.signs),
+                   splitter=oversample(every_sign(_keep(settings, held_out)), share))
 
 def _keep(settings, held_out):
     random = RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)

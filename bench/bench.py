@@ -129,7 +129,8 @@ SWITCHES = {'as written': as_written,
 def switches(files, settings, repeats):
     "Pictures a second from the cache, by what is switched on; each in turn, and its ratio to the first"
     epochs = {name: trainer(loaders(files, settings, True), settings, how) for name, how in SWITCHES.items()}
-    rounds = [{name: epoch() for name, epoch in epochs.items()} for _ in tqdm(range(repeats), f'switches, {settings.arch}')]
+    bar = tqdm(range(repeats), f'switches, {settings.arch}')
+    rounds = [{name: epoch() for name, epoch in epochs.items()} for _ in bar]
     ratios = {name: sorted(row[name]/row['as written'] for row in rounds) for name in SWITCHES}
     return about(files, settings, arch=settings.arch, repeats=repeats, ways={
         name: dict(speed=statistics.median(row[name] for row in rounds), ratio=statistics.median(ratios[name]),
@@ -175,7 +176,8 @@ def until(runs):
     "Medians over runs; one that never got there counts as no faster at all"
     ratios = sorted(run['plain']/run['fast'] if run['fast'] else 0 for run in runs)
     got_there = [run['fast'] for run in runs if run['fast']]
-    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], repeats=len(runs), reached=len(got_there), runs=runs,
+    return dict(ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1],
+                repeats=len(runs), reached=len(got_there), runs=runs,
                 fast=statistics.median(got_there) if got_there else None,
                 **{name: statistics.median(run[name] for run in runs) for name in runs[0] if name != 'fast'})
 
@@ -202,7 +204,8 @@ def family(pid):
 
 def peak_memory(*arguments):
     "The most memory that a process of this file and its workers hold at once, in MB"
-    process, peak = subprocess.Popen([sys.executable, __file__, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0
+    command, quiet = [sys.executable, __file__, *map(str, arguments)], subprocess.DEVNULL
+    process, peak = subprocess.Popen(command, stdout=quiet, stderr=quiet), 0
     while process.poll() is None:
         peak = max(peak, sum(map(held, family(process.pid))))
         time.sleep(.1)
@@ -221,8 +224,9 @@ def an_epoch(source, pictures, fast):
 def memory(source, counts, repeats):
     "Peak memory in MB for each number of pictures"
     for count in counts: an_epoch(source, count, True) # so that both find what they need
-    found = {count: compare(repeats, lambda: peak_memory('plain', source, count), lambda: peak_memory('fast', source, count)) for count in tqdm(counts, 'memory')}
-    return [dict(pictures=count, **figures) for count, figures in found.items()]
+    def both(count):
+        return compare(repeats, lambda: peak_memory('plain', source, count), lambda: peak_memory('fast', source, count))
+    return [dict(pictures=count, **both(count)) for count in tqdm(counts, 'memory')]
 
 
 # Pictures
@@ -277,7 +281,7 @@ def measurements(quick):
         'switches': lambda: [switches(photographs[:224], resnet, repeats), switches(frames[:672], lite0, repeats)],
         'memory': lambda: memory(source, [len(many)//4, len(many)], 1 if quick else 3),
         'input pipeline by pictures': lambda: growth(input_pipeline, [(many[:count], at_64) for count in counts], few),
-        'input pipeline by size': lambda: growth(input_pipeline, [(large[:560], settings) for settings in at_sizes], few),
+        'input pipeline by size': lambda: growth(input_pipeline, [(large[:560], size) for size in at_sizes], few),
         'training by pictures': lambda: growth(training, [(many[:length + 32], at_64) for length in lengths], few),
         'training by size': lambda: growth(training, [(large[:288], settings) for settings in at_sizes], few),
         'time to accuracy': until_as_good}
@@ -294,9 +298,11 @@ def bench(known, chosen, file, **about):
 
 def machine():
     "Where and when it is measured"
-    named = [line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')]
-    return dict(processor=named[0] if named else platform.processor(), cores=os.cpu_count(), python=platform.python_version(),
-                **{name: version(name) for name in ('asl_signs', 'torch', 'fastai', 'pillow', 'timm')}, date=time.strftime('%Y-%m-%d'))
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    named = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    versions = {name: version(name) for name in ('asl_signs', 'torch', 'fastai', 'pillow', 'timm')}
+    return dict(processor=named[0] if named else platform.processor(), cores=os.cpu_count(),
+                python=platform.python_version(), **versions, date=time.strftime('%Y-%m-%d'))
 
 
 def main():
@@ -305,12 +311,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer pictures and repeats: to see that it works')
     parser.add_argument('--to', type=Path, help='where the figures go')
-    parser.add_argument('--only', nargs='+', metavar='NAME', help='measure these again, and keep the other figures of the file')
+    parser.add_argument('--only', nargs='+', metavar='NAME',
+                        help='measure these again, and keep the other figures of the file')
     args = parser.parse_args()
-    known, file = measurements(args.quick), args.to or ROOT/'results'/'bench'/f'{"quick" if args.quick else "full"}.json'
-    if unknown := {*(args.only or [])} - {*known}: parser.error(f'{", ".join(unknown)} is not measured here. What is: {", ".join(known)}')
-    real = shared('96px-28cls').exists()
-    bench(known, args.only, file, pictures='reduced copies of the archives' if real else 'the drawn sample', quick=args.quick)
+    known = measurements(args.quick)
+    file = args.to or ROOT/'results'/'bench'/f'{"quick" if args.quick else "full"}.json'
+    if unknown := {*(args.only or [])} - {*known}:
+        parser.error(f'{", ".join(unknown)} is not measured here. What is: {", ".join(known)}')
+    pictures = 'reduced copies of the archives' if shared('96px-28cls').exists() else 'the drawn sample'
+    bench(known, args.only, file, pictures=pictures, quick=args.quick)
 
 
 if __name__ == '__main__': main()

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from asl_signs.runtime.bundle import shipped_bundle
 from asl_signs.metrics.heatmaps import heat_at_edge
-from asl_signs.runtime.landmarks import MODEL_BYTES
 from asl_signs.datasets.kaggle import DATASETS
 from asl_signs.core.pictures import MOST_PIXELS
 from asl_signs.core.signs import SIGNS
@@ -19,12 +18,6 @@ FOUND = 'what the figure above it shows'
 
 
 def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
-
-
-def tried(row, number):
-    "A number of a trial, if it stands in that row of trials.md; nan if not"
-    line = next((line for line in (RESULTS/'reader'/'trials.md').read_text(encoding='utf-8').splitlines() if row in line), '')
-    return float(number) if re.search(rf'(?<![\d.]){re.escape(number)}(?!\.?\d)', line) else math.nan
 
 
 def shown(part, words):
@@ -82,7 +75,7 @@ def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'
 
 
 KEPT, MIRRORED = kept('reader/kept/reader')['facts'], "fastai's usual variations, mirroring included"
-ORIGINAL, PAIRS, ABLATION, LOOKS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/looks')['sets']
+ORIGINAL, PAIRS, ABLATION, CROPS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/crops')['sets']
 RANDOM, FILM = kept('evaluation/2-original-random'), kept('evaluation/3-original-film')
 FAVOURITES = 'W', 'L', 'Y', 'N', 'space', 'Q'
 SPEED, APP, PRECISION = kept('inference/speed'), kept('inference/app')['measured'], kept('inference/precision')
@@ -91,7 +84,7 @@ READER, WHOLE = (ABLATION[f'the reader, {name}']['accuracies']['second test set'
 PHOTOGRAPHS = original('second test set')
 FRAMES = ORIGINAL['data']['train']
 SHIPPED = sum(file.stat().st_size for file in shipped_bundle().iterdir())/1e6
-HANDS, DETECTION, VIEWS = kept('hands/film'), kept('hands/detection'), kept('hands/views')['read']
+HANDS, DETECTION = kept('hands/film'), kept('hands/detection')
 LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
 
 
@@ -108,9 +101,9 @@ def weights(name):
 
 
 def ways(pictures):
-    "What is read in each way to look, and how often is looked in the last of them"
-    told = [way for way in LOOKS[pictures].values() if isinstance(way, dict)]
-    return [*(100*way['accuracy'] for way in told), told[-1]['looks']]
+    "What is read by each way to crop, and how many crops the last of them takes"
+    rows = [way for way in CROPS[pictures].values() if isinstance(way, dict)]
+    return [*(100*row['accuracy'] for row in rows), rows[-1]['crops']]
 
 
 SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]
@@ -206,7 +199,7 @@ KNOWN = {
     '| one picture after another, each | 19.9 ms | 3.7 ms | 5.3 (5.0 to 7.5) |': compared('one picture', SPEED['one picture']['pictures'], 1e3),
     '| 200 pictures, each | 18.3 ms | 2.3 ms | 8.1 (8.1 to 8.1) |': [SPEED[MANY := "many pictures, against the original's loop"]['pictures'], *compared(MANY, 200, 1e3)],
     '| memory at most | 938 MB | 111 MB | 8.4 times less |': [SPEED['memory, MB'][name] for name in ('plain', 'ours', 'ratio')],
-    '1.5 times in frames of held-out film': [LOOKS['held-out film']['until sure']['looks']],
+    '1.5 times in frames of held-out film': [CROPS['held-out film']['until `enough`']['crops']],
     'the reader reads 52 a second one after another and 95 in `; in four ways, 17 and 31': [SPEED[f'with hands, {views}, a second'][how] for views in ('1 view', '4 views') for how in ('one_by_one', 'many')],
     '(720 frames), it reads the same': [PRECISION['pictures']['held-out film']],
     '| float32, whole pictures | 14.2 MB | 94.2 % | 69.4 % |': weights('float32'),
@@ -225,14 +218,9 @@ KNOWN = {
     'take 11 ms for 64 pictures of 96 pixels, this takes 4':
         [AUGMENTATION['gamma, tint, brightness, contrast and saturation']['kornia'], SETTING, SETTING, AUGMENTATION['gamma, tint, brightness, contrast and saturation']['ours']],
     'takes 40 ms for 64 pictures of 96 pixels, Pillow 16': [AUGMENTATION['JPEG']['kornia'], SETTING, SETTING, AUGMENTATION['JPEG']['ours']]},
-'backbones': {'ImageNet weights, 19 MB': KNOWN_FACT},
 'bench': {
     'ended 0.6 points short': [100*max(run['accuracy'] - run['ends_with'] for run in kept('bench/full')['time to accuracy']['runs'])],
-    'takes 1.45 billion multiplications and additions for a picture, three times that when it learns: 8.7 GFLOP': [KNOWN_FACT, 3*2*1.45],
-    'The 66,700 frames that are trained on are 0.58 PFLOP, and the 14,500 that are validated 0.04': [SUM, 66_700*8.7/1e6, SUM, 14_500*2*1.45/1e6],
-    'has a peak of 65 TFLOP a second in float16, of which such a network gets a quarter to a third: 29 to 38 seconds. The pixels are 8 GB an epoch':
-        [KNOWN_FACT, 3*620/65, 4*620/65, 66_700*200*200*3/1e9],
-    'From a disk that gives 200 MB a second they would take 40 seconds, once; a machine with 16 GB keeps them after that. So we expect 30 to 60 seconds': 'a prediction, and said to be one',
+    'we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
     '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],
@@ -247,29 +235,29 @@ KNOWN = {
 'joints': {
     'The best published figure for all letters, with undetected hands counted as wrong, is 84.62 %': 'published by others'},
 'landmarks': {
-    'a file of 8 MB with the weights': [MODEL_BYTES/1e6], 'by a factor of 1.6': SETTING,
     'MediaPipe calls it a left one in 20 % of the cases': [100 - 100*HANDS['right_by_mediapipe']],
-    'joint 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %': [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
-    'are made below is right in 87 %': [100*HANDS['right_by_thumb_mean_of_views']], 'weighted by how sure they are in 83 %': [100*HANDS['right_by_mediapipe_mean_of_views']],
-    'in **48 %** of the 543 with a hand in them': [100*DETECTION['found']['as it is'], DETECTION['pictures']],
-    'it is **67 %**': [100*DETECTION['found']['a margin of a quarter']],
-    'by 1 % of its side, and made lighter by a gamma of .6, it is **82 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, softened by 1 % and gamma .6']],
-    'lowered from .5 to .05 it is **95 %**': [SETTING, SETTING, 100*DETECTION['found']['the same, thresholds .05']],
+    'landmark 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %':
+        [SETTING, 100*HANDS['right_by_thumb'], 100*HANDS['right_by_mediapipe']],
+    '| 543 frames of the film with a hand |': [DETECTION['pictures']],
+    '| enlarged | 48 % |': [100*DETECTION['found']['as it is']],
+    '| and with a margin of a quarter | 67 % |': [100*DETECTION['found']['a margin of a quarter']],
+    '| and softened by 1 %, with a gamma of .6 | 82 % |':
+        [SETTING, SETTING, 100*DETECTION['found']['the same, softened by 1 % and gamma .6']],
+    '| and with thresholds of .05 | 95 % |': [SETTING, 100*DETECTION['found']['the same, thresholds .05']]},
+'finder': {
     'a hand was found in 99, 98, 99 and 94 % of those with one': [100*found for found in HANDS['found_by_view']],
-    'in 12 to 19 of the 300 without one, and in 38 of them': [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'], HANDS['found_in_nothing_in_any_view']],
-    'read 82 % with a margin of .4, 90 % with .6 and 92 % with 1.2 or 1.6, and 96 % with .6 and 1.6 together':
-        [100*VIEWS['margin .4'], .4, 100*VIEWS['margin .6'], .6, 100*VIEWS['margin 1.2'], 1.2, 1.6, 100*VIEWS['.6 and 1.6'], .6, 1.6]},
-'landmarker': {'of 2.7 million numbers': KNOWN_FACT},
+    'in 12 to 19 of the 300 without one, and in 38 of them':
+         [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'],
+          HANDS['found_in_nothing_in_any_view']]},
+'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
 'crops': {
-    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 looks |': [LOOKS['held-out film']['pictures'], *ways('held-out film')],
-    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 looks |': ways('made harder'),
-    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 looks |': [LOOKS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
-    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 looks |': [.7, *ways('the hand 0.7 times as large')],
-    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 looks |': [.5, *ways('the hand 0.5 times as large')],
-    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 looks |': [.35, *ways('the hand 0.35 times as large')],
-    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 looks |': [.25, *ways('the hand 0.25 times as large')],
-    'at 112 pixels, the network needs two thirds of the time, and reads 76 % of the film at its first look instead of 90':
-        [SETTING, tried('squares of 128, 112, 96 pixels', '75.8'), tried('squares of 128, 112, 96 pixels', '90.1')]},
+    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 crops |': [CROPS['held-out film']['pictures'], *ways('held-out film')],
+    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 crops |': ways('made harder'),
+    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 crops |': [CROPS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
+    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 crops |': [.7, *ways('the hand 0.7 times as large')],
+    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 crops |': [.5, *ways('the hand 0.5 times as large')],
+    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 crops |': [.35, *ways('the hand 0.35 times as large')],
+    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 crops |': [.25, *ways('the hand 0.25 times as large')]},
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
 'plots': {'how many of 30 photographs': KNOWN_FACT},
 'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
@@ -279,5 +267,4 @@ KNOWN = {
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
 'report': {'take the middle 95 % of the accuracies': SETTING},
-'speller': {'On its way up, 0.4 does not suffice': EXAMPLE},
-'page': {'25 times a second': EXAMPLE}}
+'speller': {'On its way up, 0.4 does not suffice': EXAMPLE}}

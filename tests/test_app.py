@@ -20,7 +20,7 @@ from asl_signs.inference import SignReader
 from asl_signs.core.pictures import MOST_PIXELS, to_rgb
 from asl_signs.datasets.sample import film
 from asl_signs.core.signs import SIGNS
-from asl_signs.web.page import CAMERA_HELP, EMPTY, GOES, STAYS
+from asl_signs.web.page import CAMERA_HELP, EMPTY
 
 pytestmark = pytest.mark.filterwarnings('ignore::Warning:gradio')  # its own use of pandas
 
@@ -411,7 +411,10 @@ def test_nothing_is_left_when_the_app_is_stopped(name, tmp_path):
     assert not [*tmp_path.glob('asl_signs-*')]
 
 
-@pytest.mark.parametrize('local, said, unsaid', [(True, STAYS, GOES), (False, GOES, STAYS)], ids=['loopback', 'elsewhere'])
+WHERE = 'Pictures stay on this machine', 'Pictures go to the machine'
+
+
+@pytest.mark.parametrize('local, said, unsaid', [(True, *WHERE), (False, *WHERE[::-1])], ids=['loopback', 'elsewhere'])
 def test_the_page_says_where_pictures_go(local, said, unsaid, served, reader):
     page = json.dumps(build_app(reader, local).get_config_file(), default=str)
     assert said in page and unsaid not in page

@@ -1,21 +1,19 @@
-"Augmentation on batches of every shape, in fastai's own places; and the average of a training that goes wrong"
+"Augmentation on batches of every shape, in fastai's own places"
 import pickle, sys, warnings
 import numpy as np
 import pytest
 import torch
-from fastai.data.load import DataLoader
-from fastai.vision.all import (SGD, CancelFitException, CancelStepException, Callback, CategoryBlock, DataBlock,
-                               DataLoaders, ImageBlock, Learner, Normalize, Pipeline, PointBlock, SaveModelCallback,
+from fastai.vision.all import (CategoryBlock, DataBlock, ImageBlock, Learner, Normalize, Pipeline, PointBlock,
                                TensorCategory, TensorImage, TensorPoint, imagenet_stats, nn, resnet18, set_seed,
                                vision_learner)
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from asl_signs.models import recipe
-from asl_signs.train.augment import (AverageWeights, RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds,
-                               get_kornia, hard_tfms)
+from asl_signs.train.augment import (RandomApply, RandomDownscale, RandomHandCrop, ReplaceBackground, SkinTone,
+                                     draw_backgrounds, get_kornia, hard_tfms)
 from asl_signs.metrics.distortions import compressed
 from asl_signs.core.signs import SIGNS
-from asl_signs.train.callbacks import BFloat16OnCPU, GrowPictures
+from asl_signs.train.callbacks import AverageWeights, BFloat16OnCPU, GrowPictures
 
 BACKGROUNDS = draw_backgrounds(3, 40)
 NAMES = ['skin', 'background', 'light', 'blur', 'downscale', 'noise', 'JPEG', 'erase']
@@ -188,7 +186,9 @@ def test_an_empty_matte_leaves_nothing():
     assert (SkinTone(p=1)(x) == x).all()
 
 
-@pytest.mark.parametrize('backgrounds', [BACKGROUNDS, torch.tensor(BACKGROUNDS), BACKGROUNDS[:1], BACKGROUNDS[:, :7, :30]])
+KINDS = BACKGROUNDS, torch.tensor(BACKGROUNDS), BACKGROUNDS[:1], BACKGROUNDS[:, :7, :30]
+
+@pytest.mark.parametrize('backgrounds', KINDS)
 def test_backgrounds_of_any_kind(backgrounds):
     assert ReplaceBackground(backgrounds, p=1)(pictures()).shape == (6, 3, 32, 32)
 
@@ -212,6 +212,21 @@ def test_light_comes_from_a_side_and_spares_the_middle():
     x = colours('light')(TensorImage(torch.full((50, 3, 9, 9), .4)))
     slopes = plain(x)[:, :, 4, -1] - plain(x)[:, :, 4, 0]
     assert (slopes > .02).any() and (slopes < -.02).any()
+
+
+def test_any_function_of_colours_changes_some_and_spares_the_matte():
+    set_seed(0)
+    given = pictures(200, height=8, width=8)
+    inverted = RandomApply(lambda x: 1 - x, .5)(given)
+    changed = (inverted != given)[:, :3].flatten(1).any(1)
+    assert .35 < changed.float().mean() < .65 and (inverted[:, 3] == given[:, 3]).all()
+    assert torch.allclose(plain(inverted)[changed, :3], 1 - plain(given)[changed, :3])
+
+
+def test_the_smaller_the_share_the_less_is_left():
+    given = pictures(channels=3)
+    blurred = [(RandomDownscale(1, (share, share))(given) - given).abs().mean() for share in (.2, .5, 1)]
+    assert blurred[0] > blurred[1] > blurred[2] and blurred[2] < 1e-6
 
 
 def test_jpegs_are_pillows_of_different_quality():
@@ -317,115 +332,10 @@ def test_transforms_can_be_pickled_and_read():
         assert len(str(tfm)) < 200
 
 
-# Averages
-
-class Counting(nn.Module):
-    "One weight, whose gradient is always 1, and a buffer that counts"
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.register_buffer('seen', torch.tensor(0))
-        self.register_buffer('mean', torch.tensor(0.))
-        self.register_buffer('seven', torch.tensor(7)) # as the tables of places in some networks
-    def forward(self, x):
-        if self.training: self.seen, self.mean = self.seen + 1, self.mean + 1
-        return self.weight.expand(len(x))
-
-
-class At(Callback):
-    "Does something at an event"
-    order = 90
-    def __init__(self, event, do): setattr(self, event, lambda: do(self))
-
-
-def counting(*cbs, epochs=2):
-    "Twelve steps of 1: the weight goes from 0 to -12"
-    dls = DataLoaders(*(DataLoader([(torch.zeros(1), torch.zeros(1))]*6, bs=1) for _ in range(2)))
-    learn = Learner(dls, Counting(), loss_func=lambda pred, y: pred.mean(), opt_func=SGD, cbs=cbs, wd=0)
-    with learn.no_bar(), learn.no_logging(): learn.fit(epochs, 1)
-    return learn
-
-
-def by_hand(decay, steps):
-    average = -1 # begins with the weights after the first step
-    for k in range(1, steps): average += (1 - min(decay, (1 + k)/(10 + k)))*(-(k + 1) - average)
-    return average
-
-
-@pytest.mark.parametrize('decay', [0, .5, .998])
-def test_the_average_as_by_hand(decay):
-    validated = []
-    learn = counting(AverageWeights(decay), At('after_validate', lambda cb: validated.append(cb.model.weight.item())))
-    assert validated == pytest.approx([by_hand(decay, 6), by_hand(decay, 12)])
-    assert learn.model.weight.item() == pytest.approx(validated[-1])
-    assert (learn.model.seen, learn.model.seven) == (12, 7) and learn.model.mean == pytest.approx(-by_hand(decay, 12))
-
-
-def test_training_goes_on_from_what_was_trained():
-    began = []
-    counting(AverageWeights(), At('before_train', lambda cb: began.append(cb.model.weight.item())))
-    assert began == [0, -6]
-
-
-def test_asking_again_changes_nothing():
-    learn = counting(AverageWeights())
-    before = learn.model.weight.item()
-    with learn.no_bar(), learn.no_logging(): learn.validate(), learn.get_preds()
-    assert learn.model.weight.item() == before
-
-
-def test_a_second_training_begins_with_the_average_of_the_first():
-    learn, began = counting(AverageWeights()), []
-    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1, cbs=At('before_train', lambda cb: began.append(cb.model.weight.item())))
-    assert began == [pytest.approx(by_hand(.998, 12))]
-    assert learn.model.weight.item() == pytest.approx(began[0] + by_hand(.998, 6))
-
-
-def test_what_is_saved_is_what_was_validated(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    counting(AverageWeights(), SaveModelCallback(every_epoch=True))
-    saved = [torch.load(f'models/model_{epoch}.pth', weights_only=True)['weight'].item() for epoch in (0, 1)]
-    assert saved == pytest.approx([by_hand(.998, 6), by_hand(.998, 12)])
-
-
-def stop(error, at):
-    "Raise an error when so many training batches are done"
-    def do(cb):
-        if cb.training and cb.train_iter == at: raise error
-    return do
-
-
-def test_a_training_that_ends_early_ends_with_its_average():
-    learn = counting(AverageWeights(), At('after_batch', stop(CancelFitException(), 4)))
-    assert learn.model.weight.item() == pytest.approx(by_hand(.998, 4))
-
-
-@pytest.mark.parametrize('event', ['after_batch', 'before_validate', 'after_validate'])
-def test_an_interrupted_training_leaves_a_network(event):
-    def interrupt(cb):
-        if cb.train_iter == 6: raise KeyboardInterrupt
-    average, seen = AverageWeights(), []
-    class Catch(Callback):
-        def after_create(self): seen.append(self.learn)
-    with pytest.raises(KeyboardInterrupt): counting(Catch(), average, At(event, interrupt))
-    learn, = seen
-    weight = learn.model.weight.item()
-    assert weight in (-6, pytest.approx(by_hand(.998, 6)))
-    learn.remove_cbs([cb for cb in learn.cbs if isinstance(cb, At)])
-    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1)
-    assert average.average is None and average.trained is None
-
-
-def test_skipped_steps_do_no_harm():
-    def skip(cb):
-        if cb.train_iter % 2: raise CancelStepException()
-    learn = counting(AverageWeights(), At('before_step', skip))
-    assert -6 < learn.model.weight.item() < -4
-
-
 def test_with_half_precision_growing_pictures_and_the_learning_rate_finder(folder, tmp_path):
     dls = block(*hard_tfms(32)).dataloaders(folder, bs=8, path=tmp_path)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 29))
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 29)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), *head)
     learn = Learner(dls, model, cbs=[AverageWeights(), BFloat16OnCPU(), GrowPictures(step=8)])
     before = model[0].weight.clone()
     with learn.no_bar(), learn.no_logging():

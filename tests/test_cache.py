@@ -113,9 +113,9 @@ def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypat
     def full(part, start, *rest):
         if start: raise OSError(errno.ENOSPC, 'No space left on device')
         return write(part, start, *rest)
-    write = cache.write_rows
+    write = cache._write_rows
     message = 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
-    with patch.object(cache, 'write_rows', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
+    with patch.object(cache, '_write_rows', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
     assert count_decoded(files) == 600 - BLOCK
 
 

@@ -11,7 +11,8 @@ from asl_signs.inference import SignReader
 from asl_signs.runtime.bundle import NETWORKS, BundleError, read_bundle, seal_of, sealed, shipped_bundle
 from asl_signs.runtime.config import ReadingConfig, View, config_values
 from asl_signs.runtime.crops import contrast
-from asl_signs.runtime.landmarks import HandFinder, film_hands, to_row
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import film_hands, to_row
 
 FIELDS = [field.name for field in fields(ReadingConfig)]
 SHIPPED = read_bundle(shipped_bundle())

@@ -4,7 +4,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from asl_signs.models.export import ExportError, check_parity, export_reader, in_bytes, in_halves, landmark_graph, model_card, Parity, pixel_graph
+from asl_signs.models.card import model_card
+from asl_signs.models.export import (ExportError, Parity, check_parity, export_reader, in_bytes, in_halves,
+                                     landmark_graph, pixel_graph)
 from asl_signs.models.joints import Ensemble, LandmarkClassifier
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.fusion import Fusion
@@ -23,7 +25,8 @@ def sight():
 def squares(): return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 
 
-def run(model, squares): return onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider']).run(None, {'pictures': squares})
+def session(model): return onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider'])
+def run(model, squares): return session(model).run(None, {'pictures': squares})
 
 
 def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
@@ -42,15 +45,16 @@ def test_graphs_in_whole_half_and_quarter_say_the_same(sight, squares):
 
 def test_any_number_of_hands_at_a_time():
     net = Ensemble([LandmarkClassifier(16)]).eval()
-    session = onnxruntime.InferenceSession(landmark_graph(net).SerializeToString(), providers=['CPUExecutionProvider'])
+    exported = session(landmark_graph(net))
     for count in (1, 2, 5):
         joints = np.random.default_rng(count).normal(size=(count, 2, 21, 3)).astype(np.float32)
-        np.testing.assert_allclose(session.run(None, dict(joints=joints))[0], net.log_probs(joints), atol=1e-4)
+        np.testing.assert_allclose(exported.run(None, dict(joints=joints))[0], net.log_probs(joints), atol=1e-4)
 
 
 @pytest.mark.parametrize('found,precision', [
-    (Parity(.1, 0, 0, 0, 100), 'float16'), (Parity(0, 0, 0, 1, 100), 'float16'), (Parity(float('nan'), 0, 0, 0, 100), 'float32'),
-    (Parity(0, .1, 0, 0, 100), 'float16'), (Parity(1, 0, 0, 6, 100), 'int8')])
+    (Parity(.1, 0, 0, 0, 100), 'float16'), (Parity(0, 0, 0, 1, 100), 'float16'),
+    (Parity(float('nan'), 0, 0, 0, 100), 'float32'), (Parity(0, .1, 0, 0, 100), 'float16'),
+    (Parity(1, 0, 0, 6, 100), 'int8')])
 def test_a_difference_is_refused(found, precision):
     with pytest.raises(ExportError, match='reads differently'): check_parity(found, precision)
 
@@ -62,7 +66,7 @@ def test_rounding_is_allowed():
 
 def test_nothing_is_left_behind_when_both_read_differently(sight, squares, tmp_path, monkeypatch):
     reader = Fusion(sight, Ensemble([LandmarkClassifier(16)]).eval(), ReadingConfig(thresholds=(.5, .5)), {})
-    monkeypatch.setattr('asl_signs.models.export.networks_of', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
+    monkeypatch.setattr('asl_signs.models.export._networks', lambda *_: {'sight.onnx': b'', 'joints.onnx': b''})
     with pytest.raises(RuntimeError): export_reader(reader, tmp_path/'bundle', [square for square in squares])
     assert not list(tmp_path.iterdir())
 
@@ -93,5 +97,5 @@ def test_the_card_says_how_good_answers_were():
 
 def test_the_address_on_the_card_is_that_of_the_package(monkeypatch):
     assert f'[asl_signs]({address()})' in card_of()
-    monkeypatch.setattr('asl_signs.models.export.metadata', lambda name: Message())
+    monkeypatch.setattr('asl_signs.models.card.metadata', lambda name: Message())
     assert 'Made by asl_signs ' in card_of()

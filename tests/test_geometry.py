@@ -5,14 +5,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from asl_signs.models.joints import (DEL, PARENTS, LandmarkClassifier, LandmarksDL, RandomLandmarks, assembled, at_wrist, bent, bones, distances, features, joints_of,
-                                mirror, palm_axes, rotations, sign_loss, spread, may_spread, straightness, train_landmarks, fit_kv_classifier, with_lengths, prior_without_hand)
+from asl_signs.models.joints import (LandmarkClassifier, LandmarksDL, distances, features, fit_kv_classifier,
+                                     prior_without_hand, sign_loss, straightness, train_landmarks)
 from asl_signs.runtime.landmarks import Hands, film_hands, to_row
 from asl_signs.runtime.fusion import apply_kv_classifier, thumb_offset, either_hand, landmark_log_probs
 from asl_signs.core.signs import SIGNS
+from asl_signs.train.geometry import (PARENTS, assembled, at_wrist, bones, to_tensor, mirror, palm_axes, rotations,
+                                      with_lengths)
+from asl_signs.train.landmark_augment import RandomLandmarks, bent, may_spread, spread
 
+DEL = SIGNS.index('del')
 HANDS = film_hands()
-ALL = torch.cat([joints_of(hand) for hand in HANDS.values()])
+ALL = torch.cat([to_tensor(hand) for hand in HANDS.values()])
 angles = st.floats(-3, 3)
 quickly = settings(max_examples=20, deadline=None)
 
@@ -57,6 +61,13 @@ def test_bending_keeps_bones_and_the_palm(bend):
     torch.testing.assert_close(further[..., knuckles, :], ALL.double()[..., knuckles, :])
 
 
+def test_a_bend_makes_fingers_less_straight():
+    fist = torch.tensor([[0.]*3] + 4*[[1.4, 1.7, 0]])[None]
+    b = to_tensor(HANDS['B'])
+    straight = [straightness(bent(b, angles))[..., 3:].mean() for angles in (fist, fist/2, fist*0)]
+    assert straight == sorted(straight)
+
+
 def test_bending_back_and_forth_is_nothing():
     there = bent(ALL.double(), torch.full((28, 5, 3), .4, dtype=torch.double))
     torch.testing.assert_close(bent(there, torch.full((28, 5, 3), -.4, dtype=torch.double)), ALL.double())
@@ -65,7 +76,8 @@ def test_bending_back_and_forth_is_nothing():
 def test_taken_apart_and_put_together():
     torch.testing.assert_close(assembled(ALL[..., 0, :], bones(ALL)), ALL)
     longer = with_lengths(ALL, torch.linspace(.5, 2, 20).expand(28, -1))
-    torch.testing.assert_close(bones(longer).norm(dim=-1)/bones(ALL).norm(dim=-1), torch.linspace(.5, 2, 20).expand(28, 2, -1))
+    ratios = bones(longer).norm(dim=-1)/bones(ALL).norm(dim=-1)
+    torch.testing.assert_close(ratios, torch.linspace(.5, 2, 20).expand(28, 2, -1))
 
 
 def test_a_mirror_changes_hands_and_the_palm_looks_the_same_way():
@@ -87,8 +99,8 @@ def test_nothing_is_learned_about_del_from_sharp_pictures(outputs):
 def test_left_hands_are_read_like_right_ones():
     logits = np.random.default_rng(0).normal(size=(4, 58))
     swapped = np.concatenate([logits[:, 29:], logits[:, :29]], 1)
-    (told, left), (again, right) = either_hand(logits, .5), either_hand(swapped, .5)
-    np.testing.assert_allclose(told, again)
+    (right_hand, left), (again, right) = either_hand(logits, .5), either_hand(swapped, .5)
+    np.testing.assert_allclose(right_hand, again)
     np.testing.assert_allclose(left, 1 - right)
 
 
@@ -103,15 +115,16 @@ def net(): return train_landmarks(as_hands(), steps=200, quiet=True)
 
 def test_it_learns_and_knows_left_hands(net):
     signs = [SIGNS.index(sign) for sign in HANDS]
-    told, left = landmark_log_probs(net, as_hands())
-    assert (told.argmax(1) == signs).all() and (left < .5).all()
-    told, left = landmark_log_probs(net, as_hands(mirror(ALL, torch.ones(28, dtype=torch.bool))))
-    assert (told.argmax(1) == signs).mean() > .9 and (left > .5).mean() > .9
+    log_probs, left = landmark_log_probs(net, as_hands())
+    assert (log_probs.argmax(1) == signs).all() and (left < .5).all()
+    log_probs, left = landmark_log_probs(net, as_hands(mirror(ALL, torch.ones(28, dtype=torch.bool))))
+    assert (log_probs.argmax(1) == signs).mean() > .9 and (left > .5).mean() > .9
 
 
 def test_the_same_seed_gives_the_same_network(net):
     again = train_landmarks(as_hands(), steps=200, quiet=True)
-    for one, other in zip(net.state_dict().values(), again.state_dict().values()): torch.testing.assert_close(one, other)
+    weights = (some.state_dict().values() for some in (net, again))
+    for one, other in zip(*weights): torch.testing.assert_close(one, other)
 
 
 def test_views_that_show_no_hand_do_not_count(net):
@@ -186,36 +199,38 @@ def both_thumbs():
     return Hands(k.files + v.files, np.concatenate([k.numbers, v.numbers]))
 
 
-def test_the_thumb_is_judged_whatever_the_size_of_the_hand():
+def test_the_offset_of_the_thumb_is_the_same_whatever_the_size_of_the_hand():
     nearer = thumb_offset(both_thumbs())
     assert nearer[:20].min() > .1 > -.1 > nearer[20:].max()
 
 
 def test_only_the_two_signs_change_and_their_sum_does_not():
     hands, rng = both_thumbs(), np.random.default_rng(0)
-    told = rng.normal(size=(40, 29))
-    told -= np.logaddexp.reduce(told, 1, keepdims=True)
+    log_probs = rng.normal(size=(40, 29))
+    log_probs -= np.logaddexp.reduce(log_probs, 1, keepdims=True)
     k, v = (SIGNS.index(sign) for sign in 'KV')
-    new = apply_kv_classifier(told, hands, fit_kv_classifier(hands))
+    new = apply_kv_classifier(log_probs, hands, fit_kv_classifier(hands))
     others = [i for i in range(29) if i not in (k, v)]
-    np.testing.assert_array_equal(new[:, others], told[:, others])
-    np.testing.assert_allclose(np.logaddexp(new[:, k], new[:, v]), np.logaddexp(told[:, k], told[:, v]), atol=1e-6)
+    np.testing.assert_array_equal(new[:, others], log_probs[:, others])
+    before, after = (np.logaddexp(some[:, k], some[:, v]) for some in (log_probs, new))
+    np.testing.assert_allclose(after, before, atol=1e-6)
     assert (new[:20, k] > new[:20, v]).all() and (new[20:, k] < new[20:, v]).all()
 
 
-def test_without_a_hand_or_a_judge_nothing_is_judged():
+def test_without_a_hand_or_a_classifier_nothing_changes():
     hands = both_thumbs()
-    judge = fit_kv_classifier(hands)
+    kv_classifier = fit_kv_classifier(hands)
     hands.numbers[3] = np.nan
-    told = np.full((40, 29), -np.log(29))
-    np.testing.assert_array_equal(apply_kv_classifier(told, hands, judge)[3], told[3])
-    assert apply_kv_classifier(told, hands, None) is told
+    log_probs = np.full((40, 29), -np.log(29))
+    np.testing.assert_array_equal(apply_kv_classifier(log_probs, hands, kv_classifier)[3], log_probs[3])
+    assert apply_kv_classifier(log_probs, hands, None) is log_probs
     assert fit_kv_classifier(thumbs(.4, 'K')) is None
 
 
 def test_a_mirrored_hand_spreads_as_its_original_does():
-    angles = torch.full((28, 5), .2)
-    torch.testing.assert_close(spread(mirror(ALL, torch.ones(28, dtype=torch.bool)), angles), mirror(spread(ALL, angles), torch.ones(28, dtype=torch.bool)), atol=1e-4, rtol=0)
+    angles, every = torch.full((28, 5), .2), torch.ones(28, dtype=torch.bool)
+    spread_first = mirror(spread(ALL, angles), every)
+    torch.testing.assert_close(spread(mirror(ALL, every), angles), spread_first, atol=1e-4, rtol=0)
 
 
 def test_only_some_signs_may_spread():

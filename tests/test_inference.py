@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from asl_signs.runtime.bundle import BundleError, read_bundle, shipped_bundle
 from asl_signs.cli import main
-from asl_signs.runtime.landmarks import HandFinder, Hands, HandsError, film_hands, to_row
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
 from asl_signs.inference import SignReader
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import contrast, exposed
@@ -175,11 +176,13 @@ def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
     "Its landmarks say that it is one, and its pixels are seen in a mirror"
     picture, fusion = Image.open(pictures[3]).convert('RGB'), with_hands(Stand(sign)).fusion
     hands, mirrored = (Hands([None], Stand(sign, turned).look(None)[None]) for turned in (False, True))
-    (logs, is_left), (logs_left, is_left_too) = fusion.joints(hands), fusion.joints(mirrored)
-    assert SIGNS[logs[0].argmax()] == SIGNS[logs_left[0].argmax()] == sign
+    right, is_left = fusion.landmark_log_probs(hands)
+    left, is_left_too = fusion.landmark_log_probs(mirrored)
+    assert SIGNS[right[0].argmax()] == SIGNS[left[0].argmax()] == sign
     assert not is_left[0] and is_left_too[0]
-    seen = fusion.pixels([picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)], mirrored, is_left_too)
-    np.testing.assert_allclose(seen, fusion.pixels([picture], hands), atol=.01)
+    flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    log_probs = fusion.pixel_log_probs([flipped], mirrored, is_left_too)
+    np.testing.assert_allclose(log_probs, fusion.pixel_log_probs([picture], hands), atol=.01)
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):

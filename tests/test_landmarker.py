@@ -10,16 +10,18 @@ from asl_signs.models.landmarker import BLOCKS, Block, LandmarkNet, SameConv, in
 from asl_signs.models.pixels import LANDMARKER, PixelNet, recipe
 
 ROOT = Path(__file__).parent.parent
-TASK = next((file for file in (os.environ.get('ASL_SIGNS_HAND_MODEL'), ROOT.parent/'shared'/'data'/'hand_landmarker.task') if file and Path(file).exists()), None)
-mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')), reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
+PLACES = os.environ.get('ASL_SIGNS_HAND_MODEL'), ROOT.parent/'shared'/'data'/'hand_landmarker.task'
+TASK = next((file for file in PLACES if file and Path(file).exists()), None)
+mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')),
+                               reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
 
 
 @mediapipe
 def test_it_says_what_the_original_says(monkeypatch):
     monkeypatch.syspath_prepend(ROOT/'bench'/'measure')
     from landmarker import FILE, pictures
-    with torch.no_grad(): seen = landmark_net(TASK)(torch.from_numpy(pictures()[:3]))
-    np.testing.assert_allclose(seen[:, :8], json.loads(FILE.read_text())['first'][:3], atol=2e-3)
+    with torch.no_grad(): features = landmark_net(TASK)(torch.from_numpy(pictures()[:3]))
+    np.testing.assert_allclose(features[:, :8], json.loads(FILE.read_text())['first'][:3], atol=2e-3)
 
 
 @mediapipe
@@ -47,7 +49,8 @@ def test_padding_is_that_of_tensorflow(side, kernel, stride):
     missing = max(0, (out - 1)*stride + kernel - side)
     wide = np.pad(x[0, 0].numpy(), [(missing//2, missing - missing//2)]*2)
     weight = conv.weight.detach()[0, 0].numpy()
-    expected = [[(wide[i*stride:i*stride + kernel, j*stride:j*stride + kernel]*weight).sum() + conv.bias.item() for j in range(out)] for i in range(out)]
+    def at(i, j): return (wide[i*stride:i*stride + kernel, j*stride:j*stride + kernel]*weight).sum() + conv.bias.item()
+    expected = [[at(i, j) for j in range(out)] for i in range(out)]
     np.testing.assert_allclose(conv(x)[0, 0].detach(), expected, atol=1e-5)
 
 

@@ -91,13 +91,13 @@ def test_hands_are_looked_for_in_every_way(film, monkeypatch):
     assert [*found['found']] == [*module.SHOWN] and found['pictures'] + found['nothing'] == 2
 
 
-def test_looks_are_counted(film):
-    module = script('looks')
+def test_crops_are_counted(film):
+    module = script('crops')
     net = module.load_bundle(module.read_bundle(module.shipped_bundle())).pixel_model
     pairs = [(lambda: portrait('B', side=200), 'B'), *module.smaller(film[:1], .5)[:1]]
     found = module.measure(net, pairs)
     assert [*found] == [*module.WAYS]
-    assert (found['one look']['looks'], found['two looks, both count']['looks']) == (1, 2)
+    assert (found['one crop']['crops'], found['two crops, both count']['crops']) == (1, 2)
 
 
 def test_a_bundle_is_measured(film):

@@ -13,23 +13,25 @@ SETTINGS = dict(arch='resnet18', pretrained=False, size=32, bs=16, epochs=1, fas
 
 @pytest.fixture(scope='module')
 def pair(tmp_path_factory):
-    "Two processes that have trained together, in an empty cache: the pictures, the cache, and what each process told"
+    "Two processes that have trained together, in an empty cache: the pictures, the cache, and how each process ended"
     folder = tmp_path_factory.mktemp('two')
     pictures, cache = draw_sample(folder/'drawn', frames=12, pictures=1, side=32), folder/'cache'
-    command = [Path(sys.executable).parent/'torchrun', '--nproc_per_node', '2', Path(__file__).parent/'two_processes.py', pictures, folder, json.dumps(SETTINGS)]
-    done = subprocess.run([*map(str, command)], env=os.environ | dict(ASL_SIGNS_CACHE=str(cache), OMP_NUM_THREADS='1'), capture_output=True, text=True)
+    script = Path(__file__).parent/'two_processes.py', pictures, folder, json.dumps(SETTINGS)
+    command = [Path(sys.executable).parent/'torchrun', '--nproc_per_node', '2', *script]
+    env = os.environ | dict(ASL_SIGNS_CACHE=str(cache), OMP_NUM_THREADS='1')
+    done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return pictures, cache, [json.loads(file.read_text()) for file in sorted(folder.glob('?.json'))]
 
 
 def test_both_processes_end_with_the_same_network(pair):
-    pictures, cache, told = pair
-    assert [one['bs'] for one in told] == [8, 8]
-    assert told[0]['weights'] == told[1]['weights']
+    pictures, cache, (first, second) = pair
+    assert first['bs'] == second['bs'] == 8
+    assert first['weights'] == second['weights']
 
 
 def test_what_they_trained_is_kept_as_if_by_one(pair, monkeypatch, capsys):
-    pictures, cache, told = pair
+    pictures, cache, _ = pair
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(cache))
     for name, value in SETTINGS.items(): monkeypatch.setenv(f'ASL_SIGNS_{name.upper()}', str(value))
     data = get_data(pictures, ['train'])
@@ -52,7 +54,7 @@ def test_without_accelerate_the_way_to_it_is_named(pair, monkeypatch, capsys, tm
     assert "accelerate is missing: pip install 'asl_signs[multi]'" in capsys.readouterr().err
 
 
-def test_weights_that_cannot_be_had_and_settings_that_cannot_be_read_are_a_sentence(pair, monkeypatch, capsys, tmp_path):
+def test_missing_weights_and_wrong_settings_are_a_sentence(pair, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
     def no_weights(*_): raise multi.WeightsError('The weights cannot be had')
     monkeypatch.setattr(multi, 'new_learner', no_weights)

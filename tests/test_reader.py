@@ -89,8 +89,8 @@ def test_kept_and_loaded(tmp_path, reader):
     file = picture(tmp_path, 'A', 1, 80)
     hands = Hands([file], np.random.default_rng(0).random((1, 2, 128)).astype(np.float32))
     again = load_reader(save_reader(reader, tmp_path/'kept'))
-    np.testing.assert_allclose(again.read([file], hands), reader.read([file], hands), atol=.01)
-    np.testing.assert_allclose(again.read([file]), reader.read([file]), atol=.01)
+    np.testing.assert_allclose(again.probs([file], hands), reader.probs([file], hands), atol=.01)
+    np.testing.assert_allclose(again.probs([file]), reader.probs([file]), atol=.01)
     assert json.loads((tmp_path/'kept'/'reader.json').read_text())['reading']['signs'] == [*SIGNS]
     assert again.config.kv_coefficients == reader.config.kv_coefficients and again.config.size == 64
 
@@ -104,8 +104,8 @@ def test_nothing_half_written_is_left(tmp_path, reader, monkeypatch):
 def test_without_a_hand_both_halves_are_still_heard(tmp_path, reader):
     file = picture(tmp_path, 'A', 1, 80)
     none = Hands([file], np.full((1, 2, 128), np.nan, np.float32))
-    np.testing.assert_allclose(reader.joints(none)[0][0], reader.config.prior, rtol=1e-6)
-    assert reader.read([file], none).sum() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(reader.landmark_log_probs(none)[0][0], reader.config.prior, rtol=1e-6)
+    assert reader.probs([file], none).sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_the_command_keeps_what_it_trained(tmp_path, reader, monkeypatch, capsys):

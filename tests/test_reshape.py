@@ -4,7 +4,7 @@ import pytest
 import torch
 from fastai.vision.all import TensorImage
 from torch.nn.functional import affine_grid
-from asl_signs.train.joint_augment import RandomHandWarp, random_joints, warp_grid
+from asl_signs.train.joint_augment import RandomHandWarp, random_landmarks, warp_grid
 from asl_signs.core.signs import SIGNS
 
 SIGN = {sign: i for i, sign in enumerate(SIGNS)}
@@ -28,7 +28,7 @@ def seeded(): torch.manual_seed(0)
 
 
 def gap(points, a, b): return (points[:, a, :2] - points[:, b, :2]).norm(dim=1)
-def moved(points, sign, **change): return random_joints(points, signs(sign, len(points)), **STILL | change)
+def moved(points, sign, **change): return random_landmarks(points, signs(sign, len(points)), **STILL | change)
 
 
 def test_without_a_change_hands_stay():
@@ -66,7 +66,7 @@ def test_a_wider_hand_keeps_its_height():
     torch.testing.assert_close(wider[..., 1] - wider[:, :1, 1], heights, atol=1e-5, rtol=0)
 
 
-def test_pixels_go_where_their_joint_goes():
+def test_pixels_go_where_their_landmark_goes():
     points = hands(1)[..., :2]
     away = points.clone()
     away[:, 8] += torch.tensor([-.2, 0])
@@ -113,6 +113,6 @@ def test_nothing_is_done_in_validation_nor_with_no_chance():
         assert torch.equal(seen, batch[0]) and torch.equal(flat, batch[1][..., :2])
 
 
-def test_joints_that_all_fall_together():
+def test_landmarks_that_all_fall_together():
     batch = TensorImage(torch.rand(2, 3, 48, 48)), torch.zeros(2, 21, 3), signs('V', 2)
     assert RandomHandWarp(1)(batch, split_idx=0)[0].isfinite().all()

@@ -33,9 +33,11 @@ class StopAt(Callback):
 
 
 def same(one, other):
-    for a, b in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True): assert torch.allclose(a, b, atol=1e-5)
+    states = one.model.state_dict().values(), other.model.state_dict().values()
+    for a, b in zip(*states, strict=True): assert torch.allclose(a, b, atol=1e-5)
     assert np.allclose([row[1] for row in one.recorder.values], [row[1] for row in other.recorder.values], atol=1e-4)
-    assert np.allclose(one.recorder.losses, other.recorder.losses, atol=1e-4) and np.allclose(one.recorder.lrs, other.recorder.lrs)
+    assert np.allclose(one.recorder.losses, other.recorder.losses, atol=1e-4)
+    assert np.allclose(one.recorder.lrs, other.recorder.lrs)
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +88,9 @@ def test_the_last_two_are_kept(pictures, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ['1-0002.pth', '1-0003.pth']
 
 
-@pytest.mark.parametrize('damage', [lambda raw: raw[:-500], lambda raw: b'', lambda raw: b'\x80\x04K\x01.'], ids=['cut off', 'empty', 'something else'])
+DAMAGES = {'cut off': lambda raw: raw[:-500], 'empty': lambda raw: b'', 'something else': lambda raw: b'\x80\x04K\x01.'}
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(damage, uninterrupted, pictures, tmp_path, capfd):
     with pytest.raises(KeyboardInterrupt): training(pictures, tmp_path, StopAt(1, 2, 1))
     newest = tmp_path/'1-0002.pth'

@@ -1,5 +1,7 @@
-"The network that looks again, where it is no part of the lesson: squares, batches, broken and odd pictures"
+"Crops and the pixel model, where they are no part of the lesson: squares, batches, broken and odd pictures"
+import sys
 from pathlib import Path
+from types import ModuleType
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch import nn
 from asl_signs.train.augment import hard_tfms
 from asl_signs.runtime.landmarks import Hands
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.crops import in_picture, look, read_in_crops, normalised, read_pictures, square_around, whole_square
+from asl_signs.runtime.crops import (in_picture, normalised, predict_squares, read_in_crops, read_pictures,
+                                     square_around, whole_square)
 from asl_signs.core.pictures import PictureError
 from asl_signs.models.pixels import PixelDL, PixelNet, cut_out, get_cutouts, points_of, pixel_loss
 from asl_signs.core.signs import SIGNS, number_of, sign_of
@@ -32,7 +35,7 @@ class Finger(nn.Module):
         at = [(red.sum(axis)*torch.linspace(-1, 1, red.shape[2])).sum(1)/red.sum((1, 2)) for axis in (1, 2)]
         middle = torch.stack(at, 1)[:, None]
         corners = torch.tensor([[-.2, -.2], [.2, .2]]).repeat(11, 1)[:21]
-        return nn.functional.one_hot(torch.zeros(len(pictures), dtype=torch.long), 29).float() + self.nothing, middle + corners
+        return torch.eye(29)[[0]*len(pictures)] + self.nothing, middle + corners
 
 
 def dotted(x, y, size=(200, 200)):
@@ -43,59 +46,63 @@ def dotted(x, y, size=(200, 200)):
 
 
 @pytest.fixture(scope='module')
-def frames(): return sorted(file for file in Path(get_sample()).rglob('*.jpg') if 'train' in str(file) and number_of(file) < 4)
+def frames():
+    files = Path(get_sample()).rglob('*.jpg')
+    return sorted(file for file in files if 'train' in str(file) and number_of(file) < 4)
 
 
-def hands_for(files, views=2, joints=None):
+def hands_for(files, views=2, landmarks=None):
     "Hands in the middle of each picture"
     numbers = np.zeros((len(files), views, 128), np.float32)
-    numbers[..., :63] = np.tile([.5, .5, 0], 21) if joints is None else joints
+    numbers[..., :63] = np.tile([.5, .5, 0], 21) if landmarks is None else landmarks
     return Hands([*files], numbers)
 
 
 @pytest.mark.parametrize('x,y', [(30, 40), (100, 100), (170, 60)])
-def test_the_last_look_is_at_the_hand(x, y):
-    told, squares = read_in_crops(Finger(), [dotted(x, y)])
+def test_the_last_crop_is_around_the_hand(x, y):
+    log_probs, squares = read_in_crops(Finger(), [dotted(x, y)])
     assert np.abs(squares[0, :2] - (x, y)).max() < 4
-    assert squares[0, 2] < 120 and SIGNS[told[0].argmax()] == 'A'
+    assert squares[0, 2] < 120 and SIGNS[log_probs[0].argmax()] == 'A'
 
 
-class Voices:
-    "Says what it was told to say at each look, and where the hand is: as large a share of the square as it was told"
+class Script:
+    "Stands in for a network: each step is the sign predicted for a crop, its logit, and the hand's share of the crop"
     size = 8
-    def __init__(self, *told): self.told, self.asked = told, 0
+    def __init__(self, *steps): self.steps, self.crops = steps, 0
     def predict(self, pictures):
-        "Log-probabilities in which one sign stands out, and joints in a square around the middle"
-        said = [self.told[min(self.asked, len(self.told) - 1)]]*len(pictures)
-        self.asked += 1
-        logs = np.stack([height*np.eye(29)[SIGNS.index(sign)] for sign, height, _ in said])
+        "Log-probabilities in which one sign stands out, and landmarks in a square around the middle"
+        steps = [self.steps[min(self.crops, len(self.steps) - 1)]]*len(pictures)
+        self.crops += 1
+        logits = np.stack([logit*np.eye(29)[SIGNS.index(sign)] for sign, logit, _ in steps])
         corners = np.float32([[-1, -1], [1, 1]]).repeat(11, 0)[:21]
-        return normalised(logs), np.stack([share*corners for *_, share in said])
+        return normalised(logits), np.stack([share*corners for *_, share in steps])
 
 
-@pytest.mark.parametrize('told,looks,sign', [
-    ([('A', 9, .6)], 1, 'A'),                                   # sure at once
-    ([('A', 2, .6), ('B', 9, .6)], 2, 'B'),                     # sure at the second look
-    ([('A', 9, .1), ('B', 9, .6)], 2, 'B'),                     # too small at the first one, which does not count
-    ([('A', 9, .05), ('B', 1, .05), ('C', .6, .05), ('C', .6, .02)], 4, 'C'), # the smallest square is looked at again
-    ([('A', 1, .6), ('B', 1.1, .6), ('A', 1, .6), ('C', .2, .6)], 4, 'A')]) # never sure: all count
-def test_it_looks_until_it_is_sure(told, looks, sign):
-    voices = Voices(*told)
-    found, _ = read_in_crops(voices, [Image.new('RGB', (400, 300))])
-    assert (voices.asked, SIGNS[found[0].argmax()]) == (looks, sign)
+@pytest.mark.parametrize('steps,crops,sign', [
+    ([('A', 9, .6)], 1, 'A'),                                   # probable enough at once
+    ([('A', 2, .6), ('B', 9, .6)], 2, 'B'),                     # probable enough in the second crop
+    ([('A', 9, .1), ('B', 9, .6)], 2, 'B'),                     # too small in the first one, which does not count
+    ([('A', 9, .05), ('B', 1, .05), ('C', .6, .05), ('C', .6, .02)], 4, 'C'), # the smallest square is read again
+    ([('A', 1, .6), ('B', 1.1, .6), ('A', 1, .6), ('C', .2, .6)], 4, 'A')]) # never probable enough: all count
+def test_it_crops_until_a_sign_is_probable_enough(steps, crops, sign):
+    net = Script(*steps)
+    log_probs, _ = read_in_crops(net, [Image.new('RGB', (400, 300))])
+    assert (net.crops, SIGNS[log_probs[0].argmax()]) == (crops, sign)
 
 
-def test_four_unsure_looks_are_not_surer_than_one():
-    once, often = Voices(('A', 6, .6)), Voices(('A', 1, .6))
-    sure, unsure = (np.exp(read_in_crops(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (once, often))
-    assert unsure == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4) and sure > ReadingConfig.enough
+def test_four_crops_give_no_more_confidence_than_one():
+    one, four = Script(('A', 6, .6)), Script(('A', 1, .6))
+    most = [np.exp(read_in_crops(net, [Image.new('RGB', (90, 90))])[0]).max() for net in (one, four)]
+    assert most[0] > ReadingConfig.enough
+    assert most[1] == pytest.approx(np.exp(normalised(np.eye(29)[:1])).max(), rel=1e-4)
 
 
 @quickly
 @given(st.lists(st.floats(0, 3), min_size=4, max_size=4), st.integers(20, 300), st.integers(20, 300))
-def test_some_look_always_counts(shares, width, height):
-    found, squares = read_in_crops(Voices(*[('A', 1, share) for share in shares]), [Image.new('RGB', (width, height))])
-    assert np.isfinite(found).all() and SIGNS[found[0].argmax()] == 'A' and np.isfinite(squares).all()
+def test_some_crop_always_counts(shares, width, height):
+    net = Script(*[('A', 1, share) for share in shares])
+    log_probs, squares = read_in_crops(net, [Image.new('RGB', (width, height))])
+    assert np.isfinite(log_probs).all() and SIGNS[log_probs[0].argmax()] == 'A' and np.isfinite(squares).all()
 
 
 @quickly
@@ -103,9 +110,9 @@ def test_some_look_always_counts(shares, width, height):
 def test_a_picture_is_read_as_if_it_were_alone(places):
     pictures = [dotted(x, y) for x, y in places]
     together, squares = read_in_crops(Finger(), pictures)
-    for picture, told, square in zip(pictures, together, squares):
+    for picture, log_probs, square in zip(pictures, together, squares):
         alone, its = read_in_crops(Finger(), [picture])
-        np.testing.assert_allclose(alone[0], told, atol=1e-4)
+        np.testing.assert_allclose(alone[0], log_probs, atol=1e-4)
         np.testing.assert_allclose(its[0], square, atol=.1)
 
 
@@ -116,9 +123,9 @@ def test_pictures_need_not_be_square():
 
 @quickly
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(.05, 1), st.floats(10, 500), st.floats(1, 3))
-def test_squares_are_where_the_joints_are(x, y, half, side, factor):
-    joints = np.float64([(x - half, y - half), (x + half, y + half)])
-    found = square_around(in_picture(joints, (side, 2*side, side)), side, ReadingConfig(crop_factor=factor))
+def test_squares_are_where_the_landmarks_are(x, y, half, side, factor):
+    landmarks = np.float64([(x - half, y - half), (x + half, y + half)])
+    found = square_around(in_picture(landmarks, (side, 2*side, side)), side, ReadingConfig(crop_factor=factor))
     np.testing.assert_allclose(found[:2], (side + x*side/2, 2*side + y*side/2))
     assert found[2] == pytest.approx(np.clip(factor*half*side, .25*side, 1.2*side))
 
@@ -169,7 +176,7 @@ def test_without_hands_the_loss_is_that_of_the_signs():
     torch.testing.assert_close(loss, nn.functional.cross_entropy(logits, torch.arange(3), label_smoothing=.1))
 
 
-def test_a_hand_that_was_found_is_looked_at(tmp_path):
+def test_a_hand_that_was_found_is_cropped_once(tmp_path):
     file = tmp_path/'A1.png'
     dotted(60, 60).save(file)
     seen = []
@@ -177,9 +184,9 @@ def test_a_hand_that_was_found_is_looked_at(tmp_path):
         def forward(self, pictures):
             seen.append(pictures)
             return super().forward(pictures)
-    joints = np.concatenate([[.2, .2, 0]*10, [.4, .4, 0]*11])
-    read_pictures(Watching(), [file], hands_for([file], 1, joints))
-    assert len(seen) == 1 # one look where the hand was found, and none by itself
+    landmarks = np.concatenate([[.2, .2, 0]*10, [.4, .4, 0]*11])
+    read_pictures(Watching(), [file], hands_for([file], 1, landmarks))
+    assert len(seen) == 1 # one crop where the hand was found, and no further one
     red = (seen[0][0, 0] - seen[0][0, 1]).argmax().item()
     assert abs(red % 96 - 48) < 12 and abs(red//96 - 48) < 12
 
@@ -190,11 +197,13 @@ def test_pictures_with_and_without_a_hand_keep_their_places(tmp_path):
     hands = hands_for(files, 1, np.concatenate([[.4, .4, 0]*10, [.6, .6, 0]*11]))
     hands.numbers[1] = np.nan
     net = Finger()
-    net.forward = lambda pictures: ((pictures.mean((1, 2, 3))[:, None]*torch.arange(29.)), Finger.forward(net, pictures)[1])
-    told = read_pictures(net, files, hands)
-    np.testing.assert_allclose(told[0], told[2], atol=1e-5)
-    np.testing.assert_allclose(told[1], read_pictures(net, files[1:2])[0], atol=1e-5)
-    assert abs(told[0] - told[1]).max() > 1e-3
+    def by_brightness(pictures):
+        return pictures.mean((1, 2, 3))[:, None]*torch.arange(29.), Finger.forward(net, pictures)[1]
+    net.forward = by_brightness
+    log_probs = read_pictures(net, files, hands)
+    np.testing.assert_allclose(log_probs[0], log_probs[2], atol=1e-5)
+    np.testing.assert_allclose(log_probs[1], read_pictures(net, files[1:2])[0], atol=1e-5)
+    assert abs(log_probs[0] - log_probs[1]).max() > 1e-3
 
 
 def test_no_pictures_and_a_broken_one(tmp_path):
@@ -203,9 +212,14 @@ def test_no_pictures_and_a_broken_one(tmp_path):
     with pytest.raises(PictureError, match='broken.jpg'): read_pictures(Finger(), [tmp_path/'broken.jpg'])
 
 
+def test_a_broken_progress_bar_stops_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tqdm.auto', ModuleType('tqdm.auto')) # without `tqdm`, as after half an update
+    assert read_pictures(Finger(), [dotted(50, 50)]*65).shape == (65, 29)
+
+
 def test_any_backbone_of_timm():
     net = PixelNet('resnet18', 64, pretrained=False).eval()
-    with torch.no_grad(): logits, joints = net(torch.rand(2, 3, 64, 64))
-    assert logits.shape == (2, 29) and joints.shape == (2, 21, 2)
-    told, _ = look(net, [dotted(50, 50)], [(100, 100, 200)])
-    assert np.exp(told).sum() == pytest.approx(1, abs=1e-4)
+    with torch.no_grad(): logits, landmarks = net(torch.rand(2, 3, 64, 64))
+    assert logits.shape == (2, 29) and landmarks.shape == (2, 21, 2)
+    log_probs, _ = predict_squares(net, [dotted(50, 50)], [(100, 100, 200)])
+    assert np.exp(log_probs).sum() == pytest.approx(1, abs=1e-4)

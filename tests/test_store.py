@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given, strategies as st
 from asl_signs.datasets.sample import draw_sample, get_sample
 from waiting import LONG
-from asl_signs.core.cache import QUIET, CacheError, cache_dir, fingerprint, no_telemetry, out_dir, record, recorded, lock, atomic_path, why_not_loaded
+from asl_signs.core.cache import (QUIET, CacheError, atomic_path, cache_dir, fingerprint, lock, no_telemetry, out_dir,
+                                  record, recorded, why_not_loaded)
 
 
 def processes(function, arguments):
     "What the function returns in processes of their own, all started at once"
-    with ProcessPoolExecutor(len(arguments), mp_context=get_context('spawn')) as pool: return list(pool.map(function, arguments))
+    with ProcessPoolExecutor(len(arguments), mp_context=get_context('spawn')) as pool:
+        return list(pool.map(function, arguments))
 
 
-@given(before=st.none() | st.binary(), after=st.binary(), error=st.sampled_from([None, ValueError, KeyboardInterrupt, OSError]))
+@given(before=st.none() | st.binary(), after=st.binary(),
+       error=st.sampled_from([None, ValueError, KeyboardInterrupt, OSError]))
 def test_a_file_is_the_old_or_the_new_one(tmp_path_factory, before, after, error):
     file = tmp_path_factory.mktemp('whole')/'file'
     if before is not None: file.write_bytes(before)
@@ -76,10 +79,16 @@ def test_fingerprints_tell_files_apart(tmp_path):
     assert fingerprint([one], 'size 64') != fingerprint([one], 'size 96')
 
 
+WAITING = """
+import sys
+from asl_signs.core.cache import lock
+with lock(sys.argv[1], patience=.2): print('mine')
+"""
+
 def test_whoever_has_to_wait_is_told_what_for(tmp_path, capfd):
-    path, script = tmp_path/'weights.pth', 'import sys; from asl_signs.core.cache import lock\nwith lock(sys.argv[1], patience=.2): print("mine")'
+    path, piped = tmp_path/'weights.pth', dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with lock(path):
-        other = subprocess.Popen([sys.executable, '-c', script, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        other = subprocess.Popen([sys.executable, '-c', WAITING, path], **piped)
         assert 'Another process is making weights.pth' in other.stderr.readline() # it waits as long as this block lasts
     assert other.communicate(timeout=LONG) == ('mine\n', '') and other.returncode == 0
     with lock(path): pass
@@ -94,7 +103,8 @@ def strict(file):
 
 def test_a_number_that_cannot_be_said_is_null(tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_OUT', str(tmp_path))
-    (tmp_path/'metrics.json').write_text('{"accuracies": {"by an older version": {"value": 1, "interval": [NaN, Infinity]}}}')
+    older = '{"accuracies": {"by an older version": {"value": 1, "interval": [NaN, Infinity]}}}'
+    (tmp_path/'metrics.json').write_text(older)
     record('one scene', np.float32(.5), pictures=np.int64(4), interval=(np.nan, float('inf')))
     old, new = strict(tmp_path/'metrics.json')['accuracies'].values()
     assert old['interval'] == [None, None] and new == dict(value=.5, pictures=4, interval=[None, None])
@@ -112,20 +122,27 @@ def failing(error):
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EROFS, errno.EDQUOT], ids=['full', 'read-only', 'quota'])
 def test_a_full_cache_is_named_with_the_way_out(number, tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
-    with pytest.raises(CacheError, match=f'(?s)cache cannot be written to: {os.strerror(number)}.*set ASL_SIGNS_CACHE'): failing(OSError(number, os.strerror(number)))
+    why = os.strerror(number)
+    with pytest.raises(CacheError, match=f'(?s)cache cannot be written to: {why}.*set ASL_SIGNS_CACHE'):
+        failing(OSError(number, why))
     assert not list((tmp_path/'cache').iterdir())
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='writes to /dev/full')
 def test_a_disk_that_fills_up_while_writing(tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
-    with pytest.raises(CacheError, match='No space left on device.*ASL_SIGNS_CACHE'), atomic_path(tmp_path/'K.pth') as part:
+    full = pytest.raises(CacheError, match='No space left on device.*ASL_SIGNS_CACHE')
+    with full, atomic_path(tmp_path/'K.pth') as part:
         part.symlink_to('/dev/full')
         part.write_bytes(bytes(10**6))
 
 
-@pytest.mark.parametrize('error', [PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/K.jpg'), FileNotFoundError(errno.ENOENT, 'No such file'), ConnectionRefusedError(errno.ECONNREFUSED, 'refused'),
-                                   PermissionError(errno.EACCES, 'Permission denied')], ids=['about another place', 'missing', 'network', 'about no place'])
+ELSEWHERE = {'about another place': PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/K.jpg'),
+             'missing': FileNotFoundError(errno.ENOENT, 'No such file'),
+             'network': ConnectionRefusedError(errno.ECONNREFUSED, 'refused'),
+             'about no place': PermissionError(errno.EACCES, 'Permission denied')}
+
+@pytest.mark.parametrize('error', ELSEWHERE.values(), ids=ELSEWHERE)
 def test_what_is_not_about_the_cache_stays_as_it_is(error, tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
     with pytest.raises(type(error)) as raised: failing(error)
@@ -164,25 +181,39 @@ def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
 
 # Libraries
 
+def why_no_onnx(error): return why_not_loaded(error, 'onnx', 'asl_signs[export]')
+
+
 def test_only_a_missing_module_is_called_missing():
-    assert why_not_loaded(ModuleNotFoundError("No module named 'onnx'", name='onnx'), 'onnx', 'asl_signs[export]') == "onnx is missing: pip install 'asl_signs[export]'"
-    needs = why_not_loaded(ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes'), 'onnx', 'asl_signs[export]')
-    assert needs == 'ml_dtypes is missing, and onnx needs it: pip install --upgrade onnx'
-    for error in (ModuleNotFoundError("No module named 'onnx.half'", name='onnx.half'), ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no')):
-        message = why_not_loaded(error, 'onnx', 'asl_signs[export]')
-        assert 'onnx is installed, but cannot be loaded' in message and type(error).__name__ in message and str(error) in message and 'missing' not in message
+    missing = ModuleNotFoundError("No module named 'onnx'", name='onnx')
+    assert why_no_onnx(missing) == "onnx is missing: pip install 'asl_signs[export]'"
+    needed = ModuleNotFoundError("No module named 'ml_dtypes'", name='ml_dtypes')
+    assert why_no_onnx(needed) == 'ml_dtypes is missing, and onnx needs it: pip install --upgrade onnx'
+
+
+BROKEN = (ModuleNotFoundError("No module named 'onnx.half'", name='onnx.half'),
+          ImportError('cannot import name Tensor'), TypeError('no'), AttributeError('no'))
+
+@pytest.mark.parametrize('error', BROKEN)
+def test_what_is_installed_and_cannot_be_loaded_is_not_called_missing(error):
+    message = why_no_onnx(error)
+    assert 'onnx is installed, but cannot be loaded' in message and 'missing' not in message
+    assert type(error).__name__ in message and str(error) in message
 
 
 def test_what_a_user_has_set_stays_so(monkeypatch):
     for name in QUIET: monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('ORT_DISABLE_TELEMETRY', '0')
     no_telemetry()
-    assert os.environ['ORT_DISABLE_TELEMETRY'] == '0' and os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1' and os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'
+    assert os.environ['ORT_DISABLE_TELEMETRY'] == '0'
+    assert os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1' and os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'
 
 
 @pytest.mark.parametrize('module', ['asl_signs.multi', 'asl_signs.models.recipe'])
 def test_a_command_whose_cache_cannot_be_written_to_says_so(module, tmp_path):
     (tmp_path/'cache').write_text('a file')
-    arguments = ['--data', 'sample'] if module == 'asl_signs.multi' else [str(draw_sample(tmp_path/'film', frames=1, pictures=1, side=16))]
-    done = subprocess.run([sys.executable, '-m', module, *arguments], env=os.environ | {'ASL_SIGNS_CACHE': str(tmp_path/'cache')}, capture_output=True, text=True)
+    film = draw_sample(tmp_path/'film', frames=1, pictures=1, side=16)
+    arguments = ['--data', 'sample'] if module == 'asl_signs.multi' else [str(film)]
+    env = os.environ | {'ASL_SIGNS_CACHE': str(tmp_path/'cache')}
+    done = subprocess.run([sys.executable, '-m', module, *arguments], env=env, capture_output=True, text=True)
     assert done.returncode == 1 and 'ASL_SIGNS_CACHE' in done.stderr and 'Traceback' not in done.stderr

@@ -3,10 +3,11 @@ import os, pickle, re, shutil, subprocess, sys, threading, warnings
 from importlib.util import find_spec
 from pathlib import Path
 import pytest
-from asl_signs.runtime import landmarks as hands
+from asl_signs.runtime import finder as finding, hand_model as model
 from asl_signs.datasets.drawing import portrait
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.landmarks import HandFinder, HandsError, quiet
+from asl_signs.runtime.finder import HandFinder, quiet
+from asl_signs.runtime.landmarks import HandsError
 from asl_signs.runtime.reader import SignReader
 from asl_signs.core.cache import QUIET
 
@@ -70,7 +71,7 @@ def test_nor_does_any_library_that_is_imported(tmp_path):
 
 LOOKS = '''if True:
     import numpy as np
-    from asl_signs.runtime.landmarks import HandFinder
+    from asl_signs.runtime.finder import HandFinder
     for _ in range(2):
         with HandFinder() as finder: finder.find(np.zeros((90, 60, 3), np.uint8))
     HandFinder().find(np.zeros((90, 60, 3), np.uint8)) # closed by the end of the process
@@ -92,7 +93,7 @@ def test_mediapipe_has_no_certificates_to_report_with(monkeypatch):
     from mediapipe.tasks.python import vision
     seen = {}
     monkeypatch.setattr(vision.HandLandmarker, 'create_from_options', lambda options: seen.update(options=options.base_options.to_ctypes()))
-    hands.load_landmarker(TASK, .5)
+    finding.load_landmarker(TASK, .5)
     assert not Path(os.fsdecode(seen['options'].ca_bundle_path)).exists()
 
 
@@ -101,7 +102,7 @@ def test_only_the_thread_that_asks_for_it_is_offline():
     script = '''if True:
         import socket
         from concurrent.futures import ThreadPoolExecutor
-        from asl_signs.runtime.landmarks import offline
+        from asl_signs.runtime.finder import offline
         def reachable(kind):
             try: socket.socket(kind).close()
             except PermissionError: return False
@@ -151,7 +152,7 @@ def test_threads_take_turns_and_the_terminal_comes_back(capfd):
 @pytest.mark.parametrize('how', ['2>&-', '2>/dev/full', '2>/dev/null'])
 @pytest.mark.skipif(os.name != 'posix', reason='closes streams as a shell does')
 def test_without_a_terminal_it_works_all_the_same(how):
-    script = 'from asl_signs.runtime.landmarks import quiet\nimport os\nfile = open(os.devnull, "wb")\nwith quiet(): print("done")'
+    script = 'from asl_signs.runtime.finder import quiet\nimport os\nfile = open(os.devnull, "wb")\nwith quiet(): print("done")'
     assert python(['sh', '-c', f'{sys.executable} -c \'{script}\' {how}']).stdout == 'done\n'
 
 
@@ -175,7 +176,7 @@ BROKEN = {'TypeError': "raise TypeError('unhashable type')", 'AttributeError': "
 @pytest.mark.parametrize('what', BROKEN)
 def test_a_broken_mediapipe_gives_its_reason_and_whole_pictures_are_read(what, broken, monkeypatch, tmp_path):
     broken('mediapipe', BROKEN[what])
-    monkeypatch.setattr(hands, 'hand_model', lambda *_, **__: Path('weights'))
+    for module in (model, finding): monkeypatch.setattr(module, 'hand_model', lambda *_, **__: Path('weights'))
     picture, alone = portrait('K'), SignReader(hands=False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
@@ -194,7 +195,7 @@ def test_a_mediapipe_that_breaks_while_it_looks(monkeypatch):
 
 def test_a_module_of_no_known_origin_is_no_reason_to_stop(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mediapipe', type(sys)('mediapipe')) # has no __spec__
-    monkeypatch.setattr(hands, 'hand_model', lambda *_, **__: Path('weights'))
+    for module in (model, finding): monkeypatch.setattr(module, 'hand_model', lambda *_, **__: Path('weights'))
     with pytest.warns(UserWarning, match='MediaPipe is installed, but cannot be loaded'): SignReader().read(portrait('K'))
 
 
@@ -218,7 +219,8 @@ READ = '''if True:
     import filelock, platformdirs, pwd
     from pathlib import Path
     from PIL import Image
-    from asl_signs.runtime.landmarks import HandFinder, hand_model
+    from asl_signs.runtime.finder import HandFinder
+    from asl_signs.runtime.hand_model import hand_model
     from asl_signs.runtime.reader import SignReader
     from asl_signs.core.cache import cache_dir, lock, atomic_path
     Image.init()
@@ -297,16 +299,16 @@ def test_a_cache_of_somebody_else(make, public):
 @pytest.mark.parametrize('name', ['~', '~nobodyhere/model.task'])
 def test_a_model_in_a_home_that_there_is_none_of(name, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_HAND_MODEL', name)
-    with pytest.raises(HandsError, match='no hand model at'): hands.hand_model()
+    with pytest.raises(HandsError, match='no hand model at'): model.hand_model()
 
 
 def test_with_a_good_model_no_cache_is_asked_for(tmp_path, monkeypatch):
     (tmp_path/'model').write_bytes(b'weights')
-    monkeypatch.setattr(hands, 'wrong_with', lambda file: '')
+    monkeypatch.setattr(model, 'wrong_with', lambda file: '')
     def asked(): raise AssertionError('the cache was asked for')
-    monkeypatch.setattr(hands, 'cache_dir', asked)
+    monkeypatch.setattr(model, 'cache_dir', asked)
     monkeypatch.setenv('ASL_SIGNS_HAND_MODEL', str(tmp_path/'model'))
-    assert hands.hand_model(fetch=False) == tmp_path/'model'
+    assert model.hand_model(fetch=False) == tmp_path/'model'
 
 
 # Forks, and readers that are sent to other processes
@@ -356,8 +358,8 @@ class Landmarker:
 
 
 def stand_in(monkeypatch):
-    monkeypatch.setattr(hands, 'load_landmarker', lambda *_: Landmarker())
-    monkeypatch.setattr(hands, 'hand_model', lambda *_: Path('weights'))
+    monkeypatch.setattr(finding, 'load_landmarker', lambda *_: Landmarker())
+    monkeypatch.setattr(finding, 'hand_model', lambda *_: Path('weights'))
     monkeypatch.setitem(sys.modules, 'mediapipe', type('mediapipe', (), dict(Image=lambda **_: None, ImageFormat=type('Format', (), dict(SRGB=1)))))
 
 

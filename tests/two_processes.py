@@ -1,7 +1,7 @@
 """What each of two processes runs: `torchrun --nproc_per_node 2 tests/two_processes.py PICTURES FOLDER SETTINGS`
 
-Each leaves a file in FOLDER that says how it ended. fastai sends the order of the pictures from process to process by way of a graphics card. Where there is none, it has
-to stay where it is; nothing else is different."""
+Each leaves a file in FOLDER that says how it ended. fastai sends the order of the pictures from process to process by
+way of a graphics card. Where there is none, it has to stay where it is; nothing else is different."""
 import json, sys
 from pathlib import Path
 import torch
@@ -23,8 +23,8 @@ def main(source, folder, **settings):
     learn = multi.train_on_all(data, get_settings(data, **settings), resume=False)
     loss, *_, accuracy = learn.validate()
     weights = sum(float(p.detach().double().abs().sum()) for p in learn.model.parameters())
-    told = dict(accuracy=accuracy, pictures=len(learn.dls.valid_ds), bs=learn.dls.bs, weights=weights)
-    (Path(folder)/f'{multi.rank_distrib()}.json').write_text(json.dumps(told))
+    end = dict(accuracy=accuracy, pictures=len(learn.dls.valid_ds), bs=learn.dls.bs, weights=weights)
+    (Path(folder)/f'{multi.rank_distrib()}.json').write_text(json.dumps(end))
     if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
 
 

@@ -133,7 +133,7 @@ def progress(things,         # any iterable
             ):               # an iterable of the same
     "The same things one by one, with a progress bar if tqdm is installed"
     try: from tqdm.auto import tqdm
-    except ModuleNotFoundError: return iter(things)
+    except Exception: return iter(things) # missing or broken: the work matters more
     return tqdm(things, what, total, leave=False, disable=not show)
 
 # %% ../../nbs/core/02_cache.ipynb #a4546f41

@@ -25,10 +25,11 @@ from ..metrics.distortions import blurred, compressed, darkened, elsewhere, move
 from ..datasets.archives import DataError
 from ..datasets.film import film_splitter, films
 from .joints import Ensemble, LandmarkClassifier, train_ensemble, fit_kv_classifier, prior_without_hand
-from ..runtime.landmarks import Hands, HandsError, find_hands
+from ..datasets.hands import find_hands
+from ..runtime.landmarks import Hands, HandsError
 from .landmarker import LANDMARKER
 from ..runtime.config import ReadingConfig, config_from, config_values
-from ..runtime.fusion import Fusion, answered, fused, threshold_for
+from ..runtime.fusion import Fusion, coverage_curve, fused, threshold_for
 from ..core.pictures import PictureError, to_rgb
 from ..metrics.report import Report, score
 from .pixels import PixelNet, train_pixels
@@ -100,14 +101,14 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each half
     return minimize(cost, [.5]*len(logs), method='L-BFGS-B', bounds=[(0, 5)]*len(logs)).x.tolist()
 
 # %% ../../nbs/models/03_recipe.ipynb #r0000023
-def report_on(reader:Fusion,    # or anything else that has its `read`
+def report_on(reader:Fusion,    # or anything else that has its `probs`
               files,            # pictures whose signs are known
               hands:Hands=None, # of these pictures; None: only pixels are read
               title:str='',     # of the report
               scenes=None       # (n,) numbers; None: every picture is one by itself
              ) -> Report:       # with every picture counted
     "What a reader reads"
-    return score(reader.read(files, hands), [*map(sign_of, files)], files, np.arange(len(files)) if scenes is None else scenes, title)
+    return score(reader.probs(files, hands), [*map(sign_of, files)], files, np.arange(len(files)) if scenes is None else scenes, title)
 
 # %% ../../nbs/models/03_recipe.ipynb #d5ae147a
 _FILM = ('Trained on reduced copies of '
@@ -141,7 +142,7 @@ def curve(told:np.ndarray, # (n, 29) probabilities
           points:int=40    # how many, from the surest pictures to all
          ) -> dict:        # three lists: the threshold, the share answered, the share of answers that are right
     "What a threshold costs, and what it buys, to be drawn later"
-    curves = answered(told, signs)
+    curves = coverage_curve(told, signs)
     places = np.linspace(0, len(signs) - 1, min(points, len(signs))).astype(int)
     return {name: values[places].astype(float).round(4).tolist() for name, values in zip(('threshold', 'answered', 'right'), curves)}
 
@@ -150,11 +151,11 @@ def calibrate(reader:Fusion, # its networks trained; changed in place
              ) -> Fusion:    # the same
     "Find out how much either half counts, and how sure an answer has to be"
     answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
-    joints, left = reader.joints(hands)
-    found, halves = hands.found.any(1), (joints, reader.pixels(hands.files, hands, left))
-    weights, (alone,) = fit_weights([half[found] for half in halves], answers[found]), fit_weights([reader.pixels(hands.files)], answers)
+    joints, left = reader.landmark_log_probs(hands)
+    found, halves = hands.found.any(1), (joints, reader.pixel_log_probs(hands.files, hands, left))
+    weights, (alone,) = fit_weights([half[found] for half in halves], answers[found]), fit_weights([reader.pixel_log_probs(hands.files)], answers)
     reader.config = replace(reader.config, prior=prior_without_hand(hands).tolist(), weights=weights, pixel_weight=alone)
-    signs, told = [*map(sign_of, hands.files)], [reader.read(hands.files, found) for found in (hands, None)]
+    signs, told = [*map(sign_of, hands.files)], [reader.probs(hands.files, found) for found in (hands, None)]
     reader.config = replace(reader.config, thresholds=[threshold_for(some, signs) for some in told])
     reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in zip(('with hands', 'without'), told)})
     return reader

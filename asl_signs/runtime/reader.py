@@ -56,7 +56,8 @@ def reason_against_hands() -> str: # a sentence; '' if hands can be looked for
     try: there = find_spec('mediapipe')
     except ValueError: there = True # something that calls itself so; loading it will show what it is
     if not there: return "MediaPipe is not installed: pip install 'asl_signs[hands]'"
-    from asl_signs.runtime.landmarks import HandsError, hand_model # not above: its imports take time
+    from asl_signs.runtime.hand_model import hand_model # not above: its imports take time
+    from asl_signs.runtime.landmarks import HandsError
     try: hand_model(fetch=False)
     except HandsError as e: return str(e)
     except ModuleNotFoundError as e:
@@ -69,7 +70,7 @@ CORES = os.cpu_count() or 1
 class _Finders:
     "MediaPipe for several threads, each instance loaded when it is first needed"
     def __init__(self, views, config):
-        from asl_signs.runtime.landmarks import HandFinder
+        from asl_signs.runtime.finder import HandFinder
         shown = config.views if views == 1 else config.views[:views]
         self.views, settings = views, (None, shown, config.hand_confidence, config.view_side)
         self._finders = [HandFinder(*settings) for _ in range(CORES)]
@@ -82,7 +83,8 @@ class _Finders:
 
     def reason_against(self):
         "Why MediaPipe does not load or run here, such as a library of the system that is missing; '' if it does"
-        from asl_signs.runtime.landmarks import HandsError, why_no_mediapipe
+        from asl_signs.runtime.finder import why_no_mediapipe
+        from asl_signs.runtime.landmarks import HandsError
         try: self.look(Image.new('RGB', (32, 32)))
         except HandsError as e: return str(e)
         except Exception as e: return why_no_mediapipe(e)
@@ -206,7 +208,7 @@ class SignReader:
             from asl_signs.runtime.landmarks import Hands
             hands = Hands([*pictures], np.stack(rows))
             boxes = [*map(_box_of, hands.points, pictures, factors)]
-        return _damped_if_flat(fusion.read([*pictures], hands, lefts), pictures, self.config), boxes
+        return _damped_if_flat(fusion.probs([*pictures], hands, lefts), pictures, self.config), boxes
 
     def read(self,
              picture,           # a path, bytes, an open file, a PIL image or an array, as `to_rgb` takes it

@@ -40,7 +40,7 @@ def direct(hosts:str='*' # separated by commas; '*': all
 
 # %% ../../nbs/web/01_serving.ipynb #5cd5010f
 def load_gradio(): # the module; AppError if it is not installed, or broken
-    "Gradio, asked beforehand to report nothing, to keep no history, and to put uploads into a folder of its own"
+    "Gradio, set to report nothing, to keep no history, and to put uploads into a private folder"
     no_telemetry()
     if not os.environ.get('GRADIO_TEMP_DIR'): os.environ['GRADIO_TEMP_DIR'] = _upload_folder()
     try:

@@ -16,15 +16,18 @@ from fastai.vision.all import Callback, aug_transforms
 from asl_signs.train.augment import RandomHandCrop, ReplaceBackground, SkinTone, draw_backgrounds, hard_tfms
 from asl_signs.data import get_data
 from asl_signs.evaluation import scene_names
-from asl_signs.models.joints import (RandomLandmarks, fit_kv_classifier, prior_without_hand, sign_loss, train_ensemble,
+from asl_signs.models.joints import (fit_kv_classifier, prior_without_hand, sign_loss, train_ensemble,
                                     train_landmarks)
-from asl_signs.runtime.landmarks import HandFinder, Hands, find_hands, rows_of
+from asl_signs.datasets.hands import find_hands, rows_of
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import Hands
 from asl_signs.models.landmarker import LANDMARKER
 from asl_signs.runtime.crops import look, read_pictures, whole_square
 from asl_signs.runtime.fusion import apply_kv_classifier, landmark_log_probs
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, load_reader, take_apart
 from asl_signs.train.joint_augment import RandomHandWarp
+from asl_signs.train.landmark_augment import RandomLandmarks
 from asl_signs.metrics.report import score
 from asl_signs.models.pixels import pixel_loss, pixel_tfms, train_pixels
 from asl_signs.core.signs import SIGNS, sign_of
@@ -57,7 +60,7 @@ def sets(film, second):
     return Sets(frames, take_apart(frames)[0], read)
 
 
-def signs_only(told, points, coarse, sign): return sign_loss(told[0].float(), sign, coarse)
+def signs_only(predictions, points, coarse, sign): return sign_loss(predictions[0].float(), sign, coarse)
 
 
 # What varies in training, one idea after the other
@@ -126,22 +129,22 @@ def mediapipe(tfms, read=whole, lr=None, first=False):
 
 
 @cache
-def joint_network(data, committee, vary):
+def joint_network(data, ensemble, vary):
     "A network for joints, or three, and the seconds it took to train; some rows read with the same one"
     hands, started = data.hands, time.time()
-    train = train_ensemble if committee else train_landmarks
+    train = train_ensemble if ensemble else train_landmarks
     net = train(hands, are_coarse(data.train), steps=HAND_STEPS, vary=RandomLandmarks(**dict(vary)))
     return net, time.time() - started
 
 
-def joints(views=None, judge=False, committee=False, **vary):
+def joints(views=None, kv=False, ensemble=False, **vary):
     "A row about joints: which views, K and V by the thumb or not, one network or three, how hands vary in training"
     def measure(data):
-        net, seconds = joint_network(data, committee, tuple(vary.items()))
-        no_hand, judged_by = prior_without_hand(data.hands), judge and fit_kv_classifier(data.hands) or None
+        net, seconds = joint_network(data, ensemble, tuple(vary.items()))
+        prior, coefficients = prior_without_hand(data.hands), kv and fit_kv_classifier(data.hands) or None
         def read(files, find):
-            told, _ = landmark_log_probs(net, found := find(files), views)
-            return apply_kv_classifier(np.where(np.isnan(told), no_hand, told), found, judged_by)
+            log_probs, _ = landmark_log_probs(net, found := find(files), views)
+            return apply_kv_classifier(np.where(np.isnan(log_probs), prior, log_probs), found, coefficients)
         return seconds, read
     return measure
 
@@ -175,8 +178,8 @@ ROWS = {
     'joints, one view, nothing varied': joints([0], lengths=0, apart=(0, 0), degrees=(0, 0, 0), shake=0, left=0),
     'joints, one view': joints([0]),
     'joints, four views': joints(),
-    'joints, four views, K and V told apart by the thumb': joints(judge=True),
-    'the same, by a committee of three': joints(judge=True, committee=True),
+    'joints, four views, K and V told apart by the thumb': joints(kv=True),
+    'the same, by a committee of three': joints(kv=True, ensemble=True),
     'the reader, whole picture': kept(lambda reader, files, find: reader.read(files)),
     'the reader, joints alone': kept(lambda reader, files, find: np.exp(reader.joints(find(files))[0])),
     'the reader, pixels at the hand': kept(lambda reader, files, find: np.exp(reader.pixels(files, find(files)))),
@@ -185,23 +188,23 @@ ROWS = {
 
 ANSWERS = {'the reader, both': 0, 'the reader, whole picture': 1} # which of its thresholds counts
 
-def given(told, signs, threshold):
+def given(probs, signs, threshold):
     "Which share of the pictures is answered above a threshold, and which share of these answers is right"
-    sure, right = told.max(1) >= threshold, np.array(SIGNS)[told.argmax(1)] == np.array(signs)
-    return dict(threshold=threshold, answered=float(sure.mean()), right=float(right[sure].mean()))
+    covered, right = probs.max(1) >= threshold, np.array(SIGNS)[probs.argmax(1)] == np.array(signs)
+    return dict(threshold=threshold, answered=float(covered.mean()), right=float(right[covered].mean()))
 
 
 def accuracies(name, read, data):
     "Accuracy and pictures; for the second test set the interval as well, and for the reader how many answers it gives"
     found = {}
     for which, files in data.read.items():
-        second, signs, told = which == 'second test set', [*map(sign_of, files)], np.exp(read(files, find_hands))
-        report = score(told, signs, files, scene_names(files) if second else np.arange(len(files)))
+        second, signs, probs = which == 'second test set', [*map(sign_of, files)], np.exp(read(files, find_hands))
+        report = score(probs, signs, files, scene_names(files) if second else np.arange(len(files)))
         found[which] = dict(value=report.accuracy, pictures=len(files))
         if second: found[which] |= dict(interval=report.interval())
         if name not in ANSWERS: continue
         threshold = load_reader(READER).config.thresholds[ANSWERS[name]]
-        found[which] |= dict(given=given(told, signs, threshold))
+        found[which] |= dict(given=given(probs, signs, threshold))
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from fastai.vision.all import TensorImage, set_seed
 from asl_signs.train.augment import get_kornia, hard_tfms
-from asl_signs.runtime.landmarks import find_hands
+from asl_signs.datasets.hands import find_hands
 from asl_signs.runtime.crops import look, whole_square
 from asl_signs.core.pictures import to_rgb
 from asl_signs.models.recipe import are_coarse, film_frames, harder_frames, take_apart

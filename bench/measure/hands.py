@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 from asl_signs.data import get_data
-from asl_signs.runtime.landmarks import HandFinder, View, find_hands, palm_side, prepare
+from asl_signs.datasets.hands import find_hands
+from asl_signs.runtime.config import View
+from asl_signs.runtime.finder import HandFinder
+from asl_signs.runtime.landmarks import palm_side, prepare
 from asl_signs.core.pictures import to_rgb
 from asl_signs.core.signs import sign_of
 from measuring import RESULTS, parser

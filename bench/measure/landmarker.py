@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 from asl_signs.datasets.drawing import portrait
-from asl_signs.runtime.landmarks import hand_model
+from asl_signs.runtime.hand_model import hand_model
 from asl_signs.models.landmarker import landmark_net
 from measuring import RESULTS, parser
 
