@@ -226,7 +226,8 @@ def _start_app(args # of the command line
 def _add_people(commands):
     "The command `people`; what it needs is imported when it runs"
     purpose = "Other people's hands to train on."
-    what = commands.add_parser('people', help=purpose, description=purpose).add_subparsers(required=True, metavar='WHAT')
+    parser = commands.add_parser('people', help=purpose, description=purpose)
+    what = parser.add_subparsers(required=True, metavar='WHAT')
     what.add_parser('list', help='whose pictures can be fetched, and their licences').set_defaults(run=_list_people)
     get = what.add_parser('get', help='fetch the pictures of one, after a yes')
     get.set_defaults(run=_get_person)

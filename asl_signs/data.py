@@ -63,7 +63,8 @@ def _with_people(data, people):
     names = tuple(sorted({*map(person_of, files)}))
     film = {*map(person_of, data.train)}
     if twice := film & {*names}:
-        raise DataError(f'The film lies in a folder of the same name as a person: {min(twice)}. Rename the folder of the person.')
+        raise DataError(f'The film lies in a folder of the same name as a person: {min(twice)}. '
+                        f'Rename the folder of the person.')
     data.train, data.people = [*data.train, *files], names
     if names: data.source = f'{data.source and data.source + " and "}{len(names)} people ({", ".join(names)})'
     return data

@@ -28,7 +28,7 @@ _USUAL = -.7 # logarithm of a usual hand's half side, where the guesses begin
 def _layer(channels): return [nn.Conv2d(channels, channels, 5, padding=2, groups=channels), nn.ReLU6()]
 
 class HandDetector(nn.Module):
-    "From whole pictures (n, 3, size, size), 0 to 1, to the hand's square (n, 3): x and y from -1 to 1, logarithm of its side"
+    "From whole pictures (n, 3, size, size), 0 to 1, to hands' squares (n, 3): x, y from -1 to 1, logarithm of the side"
     def __init__(self,
                  size:int=96,         # pixels, side of what it sees
                  channels:int=96,     # of the layers that are new
@@ -38,8 +38,9 @@ class HandDetector(nn.Module):
         self.size = size
         self.body = nn.Sequential(*[*(landmark_net() if pretrained else LandmarkNet()).children()][:_LAYERS])
         ins = self.body(torch.zeros(1, 3, 64, 64)).shape[1]
-        self.head = nn.Sequential(nn.Conv2d(ins, channels, 1), nn.ReLU6(), *_layer(channels), nn.Conv2d(channels, channels, 1),
-                                  nn.ReLU6(), *_layer(channels), nn.Conv2d(channels, 4, 1))
+        self.head = nn.Sequential(nn.Conv2d(ins, channels, 1), nn.ReLU6(), *_layer(channels),
+                                  nn.Conv2d(channels, channels, 1), nn.ReLU6(), *_layer(channels),
+                                  nn.Conv2d(channels, 4, 1))
         side = self.body(torch.zeros(1, 3, size, size)).shape[-1]
         at = (torch.arange(side) + .5)*2/side - 1
         grid = torch.stack([at.expand(side, side), at[:, None].expand(side, side), torch.full((side, side), _USUAL)])
@@ -113,8 +114,8 @@ def detector_loss(found:Tensor, # (n, 3), as the network returns it
     middle, side = hand_box(points)
     known, side = ~side.isnan(), 2*side
     off = (found[known, :2] - middle[known])/side[known, None]
-    larger = found[known, 2] - side[known].log()
-    return 2*smooth_l1_loss(off, torch.zeros_like(off), beta=.05) + smooth_l1_loss(larger, torch.zeros_like(larger), beta=.1)
+    wrong_place = smooth_l1_loss(off, torch.zeros_like(off), beta=.05)
+    return 2*wrong_place + smooth_l1_loss(found[known, 2], side[known].log(), beta=.1)
 
 def _body_and_head(net): return [params(net.body), params(net.head)]
 
@@ -135,8 +136,9 @@ def train_detector(hands:Hands,     # of the pictures to learn from, as `find_ha
     valid = batches(hands.of(hands.files[::20]))
     dls = DataLoaders(batches(hands, weights, bs*steps, shuffle=True), valid, device=default_device())
     net = HandDetector(size, pretrained=pretrained)
+    cbs = [*fast_callbacks(net, dls.device), AverageWeights(.998), GradientClip(1.)]
     learn = Learner(dls, net, loss_func=detector_loss, opt_func=partial(Adam, decouple_wd=True), wd=.02,
-                    splitter=_body_and_head, cbs=[*fast_callbacks(net, dls.device), AverageWeights(.998), GradientClip(1.)])
+                    splitter=_body_and_head, cbs=cbs)
     learn.fit_one_cycle(1, lr, pct_start=.15)
     return learn.model.eval().cpu()
 

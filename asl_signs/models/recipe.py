@@ -1,4 +1,4 @@
-"""From pictures of many people to a reader: which pictures are trained on, how the models are combined, and the one command that does it all
+"""From pictures of many people to a reader, by one command
 
 Docs: https://asl-signs.github.io/asl_signs/models/recipe.html.md"""
 
@@ -6,8 +6,8 @@ Docs: https://asl-signs.github.io/asl_signs/models/recipe.html.md"""
 
 # %% auto #0
 __all__ = ['FILM', 'spread', 'film_frames', 'training_pictures', 'folds_of', 'train_networks', 'fit_weights', 'says_of_strangers',
-           'curve', 'calibrate', 'accuracy_by_person', 'accuracies_of', 'data_lines', 'train_reader', 'report_on',
-           'save_reader', 'load_reader', 'arguments', 'main']
+           'curve', 'calibrate', 'accuracies_of', 'data_lines', 'train_reader', 'report_on', 'save_reader',
+           'load_reader', 'arguments', 'main']
 
 # %% ../../nbs/models/03_recipe.ipynb #cb0b3836
 import argparse, json, sys, time
@@ -21,15 +21,17 @@ from ..core.cache import CacheError, atomic_path
 from ..core.pictures import PictureError
 from ..core.signs import SIGNS, sign_of
 from ..data import get_data
-from ..datasets.archives import DataError, pictures_in
+from ..datasets.archives import DataError
 from ..datasets.film import film_splitter, films
+from ..datasets.people import licence_table, people_files, person_of
+from ..metrics.people import by_person
 from ..metrics.report import Report, score
 from .detector import HandDetector, train_detector
 from .joints import Ensemble, LandmarkClassifier, prior_without_hand, train_ensemble
 from .landmarker import LANDMARKER
 from .pixels import PixelNet, even_weights, get_squares, train_pixels
 from ..runtime.config import ReadingConfig, config_from, config_values
-from ..runtime.fusion import Fusion, coverage_curve, fused, threshold_for
+from ..runtime.fusion import Fusion, coverage_curve, fused, normalised, threshold_for
 from ..datasets.hands import find_hands
 from ..runtime.landmarks import Hands, HandsError
 from ..train.augment import get_kornia
@@ -57,13 +59,13 @@ FILM = 'film'
 _SHARE = {FILM: 2.} # how much more often a person is drawn than others
 _OTHER_SIGNS = {('p01', 'Z')} # an upright index finger, which is everybody else's D
 
-def training_pictures(film,      # frames
-                      people=()  # (name, files) of each person
-                     ) -> dict:  # file -> who signs in it
+def training_pictures(film,     # frames
+                      people=() # pictures of people, as `people_files` finds them
+                     ) -> dict: # file -> who signs in it
     "All pictures to train on, without those that show another sign than their name says"
-    pictures = {file: FILM for file in film}
-    for name, files in people: pictures |= {file: name for file in files if (name, sign_of(file)) not in _OTHER_SIGNS}
-    return pictures
+    named = {file: person_of(file) for file in people}
+    kept = {file: name for file, name in named.items() if (name, sign_of(file)) not in _OTHER_SIGNS}
+    return {file: FILM for file in film} | kept
 
 # %% ../../nbs/models/03_recipe.ipynb #3de8af18
 def folds_of(pictures:dict, # file -> who signs in it
@@ -92,10 +94,11 @@ def train_networks(hands:Hands,        # of the pictures to learn from
     weights = even_weights(people, [*map(sign_of, hands.files)], _SHARE)
     squares = squares or get_squares(hands.files)
     pixels = train_pixels(hands, weights, arch, seed=seed, size=size, steps=steps, squares=squares)
-    detector = train_detector(hands, weights, max(1, steps//2), seed=seed, squares=squares, pretrained=arch == LANDMARKER)
+    detector = train_detector(hands, weights, max(1, steps//2), seed=seed, squares=squares,
+                              pretrained=arch == LANDMARKER)
     landmarks = train_ensemble(hands, weights, members, steps=hand_steps, seed=seed)
-    config = ReadingConfig(prior=prior_without_hand(hands).tolist(), both_ways=(True, False), resampling='bilinear', max_crops=1,
-                           size=pixels.size, detector_size=detector.size, default_views=1)
+    config = ReadingConfig(prior=prior_without_hand(hands).tolist(), size=pixels.size, detector_size=detector.size,
+                           both_ways=(True, False), resampling='bilinear', max_crops=1, default_views=1)
     return Fusion(pixels, landmarks, config, detector)
 
 # %% ../../nbs/models/03_recipe.ipynb #7795776a
@@ -109,7 +112,8 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each mode
 # %% ../../nbs/models/03_recipe.ipynb #85cfa135
 def _says(reader, hands): # log-probabilities of people left out
     landmarks, _ = reader.landmark_log_probs(hands)
-    return dict(landmarks=landmarks, pixels=reader.pixel_log_probs(hands.files, hands), alone=reader.pixel_log_probs(hands.files))
+    return dict(landmarks=landmarks, pixels=reader.pixel_log_probs(hands.files, hands),
+                alone=reader.pixel_log_probs(hands.files))
 
 def says_of_strangers(hands:Hands,   # of all pictures
                       pictures:dict, # file -> who signs in it
@@ -129,9 +133,13 @@ def curve(probs:np.ndarray, # (n, 29) probabilities
           points:int=40     # how many, from the most probable pictures to all
          ) -> dict:         # three lists: the threshold, the share answered, the share of answers that are right
     "What a threshold costs, and what it buys, to be drawn later"
-    curves = coverage_curve(probs, signs)
     places = np.linspace(0, len(signs) - 1, min(points, len(signs))).astype(int)
-    return {name: values[places].astype(float).round(4).tolist() for name, values in zip(('threshold', 'answered', 'right'), curves)}
+    named = zip(('threshold', 'answered', 'right'), coverage_curve(probs, signs))
+    return {name: values[places].astype(float).round(4).tolist() for name, values in named}
+
+def _fused(says, found, weights, alone): # log-probabilities with hands; `found`: (n,) booleans
+    both = [says['landmarks'], says['pixels']]
+    return np.where(found[:, None], fused(both, weights), fused(both, [1, alone]))
 
 def calibrate(reader:Fusion, # its networks trained; changed in place
               hands:Hands,   # of pictures of people who were left out
@@ -142,44 +150,33 @@ def calibrate(reader:Fusion, # its networks trained; changed in place
     answers, found = np.array([*map(SIGNS.index, signs)]), hands.found.any(1)
     weights = fit_weights([says['landmarks'][found], says['pixels'][found]], answers[found])
     alone, = fit_weights([says['alone']], answers)
-    both = np.where(found[:, None], fused([says['landmarks'], says['pixels']], weights),
-                    fused([says['landmarks'], says['pixels']], [1, alone]))
-    probs = {'with hands': np.exp(both), 'without': np.exp(fused([says['alone']], [alone]))}
-    thresholds = [threshold_for(some, signs) for some in probs.values()]
-    reader.config = replace(reader.config, weights=weights, pixel_weight=alone, thresholds=thresholds)
+    logs = {'with hands': _fused(says, found, weights, alone), 'without': fused([says['alone']], [alone])}
+    probs = {how: np.exp(some) for how, some in logs.items()}
+    reader.config = replace(reader.config, weights=weights, pixel_weight=alone,
+                            thresholds=[threshold_for(some, signs) for some in probs.values()])
     reader.facts = (reader.facts or {}) | dict(curves={how: curve(some, signs) for how, some in probs.items()})
     return reader
 
 # %% ../../nbs/models/03_recipe.ipynb #a992fa40
-def accuracy_by_person(right, # (n,) booleans
-                       people # (n,) who signs in each picture
-                      ) -> dict: # person -> from 0 to 1
-    "How much of each person is read"
-    right, people = np.asarray(right), np.asarray(people)
-    return {person: float(right[people == person].mean()) for person in sorted({*people})}
-
 def accuracies_of(reader:Fusion, # calibrated
                   hands:Hands,   # of pictures of people who were left out
                   says:dict,     # what was read in them
                   people         # (n,) who signs in each
                  ) -> dict:      # description -> from 0 to 1
     "How well people are read who were left out"
-    answers = np.array([SIGNS.index(sign_of(file)) for file in hands.files])
-    both = fused([says['landmarks'], says['pixels']], reader.config.weights)
-    measured = {}
-    for how, logs in (('with hands', both), ('without', says['alone'])):
-        each = sorted(accuracy_by_person(logs.argmax(1) == answers, people).values())
-        tenth = each[:max(1, len(each)//10)]
-        measured |= {f'people left out, {how}, mean': float(np.mean(each)), f'people left out, {how}, worst tenth': float(np.mean(tenth))}
-    return measured
+    both = _fused(says, hands.found.any(1), reader.config.weights, reader.config.pixel_weight)
+    logs = {'with hands': both, 'without': says['alone']}
+    each = {how: by_person(np.exp(normalised(some)), hands.files, people) for how, some in logs.items()}
+    return {f'people left out, {how}, {what}': getattr(found, name) for how, found in each.items()
+            for what, name in (('mean', 'mean'), ('worst tenth', 'worst_tenth'))}
 
-# %% ../../nbs/models/03_recipe.ipynb #9f7de27b
-_FILM = ('[grassknoted/asl-alphabet](https://www.kaggle.com/datasets/grassknoted/asl-alphabet) (GPL-2.0): {frames:,} frames of '
-         'one film, that is, one right hand of one person in one room, from reduced copies.')
-_PEOPLE = '{pictures:,} pictures of {people} further people or small groups: {names}. Their sources and licences are in `{table}`.'
-_LICENCE = ('None of these pictures are in this folder. Whether weights learned from data under the GPL are bound by it has not been '
-            'decided by anybody; who passes this reader on should say where it comes from, as this card does, and take '
-            'advice if it matters to them.')
+# %% ../../nbs/models/03_recipe.ipynb #9c79216e
+_FILM = ('[grassknoted/asl-alphabet](https://www.kaggle.com/datasets/grassknoted/asl-alphabet) (GPL-2.0): '
+         '{frames:,} frames of one film, that is, one right hand of one person in one room, from reduced copies.')
+_PEOPLE = '{pictures:,} pictures of {people} further people or small groups, from public repositories:\n\n{table}\n'
+_LICENCE = ('None of these pictures are in this folder. Whether weights learned from data under the GPL are bound by it '
+            'has not been decided by anybody; who passes this reader on should say where it comes from, as this card '
+            'does, and take advice if it matters to them.')
 _PRETRAINED = "It began with MediaPipe's hand landmark network (Apache-2.0), whose later layers were trained further."
 _MEDIAPIPE = "With hands, it uses MediaPipe's hand landmarker (Apache-2.0), which is not in this folder."
 
@@ -188,19 +185,19 @@ def data_lines(arch:str,     # backbone of the pixel model
               ) -> list:     # of sentences for the model card
     "What a reader was trained on, and under which licence that is"
     names = [*pictures.values()]
-    people = sorted({*names} - {FILM})
-    lines = [_FILM.format(frames=names.count(FILM))] if FILM in names else []
-    if people: lines.append(_PEOPLE.format(pictures=len(names) - names.count(FILM), people=len(people), names=', '.join(people),
-                                           table='asl_signs/datasets/people.csv'))
+    people, frames = sorted({*names} - {FILM}), names.count(FILM)
+    lines = [_FILM.format(frames=frames)] if frames else []
+    if people:
+        lines.append(_PEOPLE.format(pictures=len(names) - frames, people=len(people), table=licence_table(people)))
     return [*lines, _LICENCE, *([_PRETRAINED] if arch == LANDMARKER else []), _MEDIAPIPE]
 
-# %% ../../nbs/models/03_recipe.ipynb #e9321a59
+# %% ../../nbs/models/03_recipe.ipynb #8424d680
 def train_reader(pictures:dict,       # file -> who signs in it, as `training_pictures` returns it
                  arch:str=LANDMARKER, # backbone of the pixel model; or one of timm's names
                  size:int=None,       # pixels, side of what it sees
                  steps:int=2000,      # batches of 64 pictures
                  folds:int=3,         # trainings with people left out
-                 fold_steps:int=500,  # batches of each of these
+                 fold_steps:int=400,  # batches of each of these
                  hand_steps:int=3000, # batches of 256 hands
                  look=find_hands,     # files -> `Hands`
                  seed:int=42          # of all networks
@@ -213,12 +210,12 @@ def train_reader(pictures:dict,       # file -> who signs in it, as `training_pi
     reader = train_networks(hands, [pictures[file] for file in hands.files], steps=steps, **kwargs)
     calibrate(reader, strangers, says)
     people = [pictures[file] for file in strangers.files]
-    reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, pictures=len(pictures), folds=folds,
-                         fold_steps=fold_steps, seconds=round(time.time() - started), data=data_lines(arch, pictures),
+    reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, pictures=len(pictures),
+                         folds=folds, fold_steps=fold_steps, seconds=round(time.time() - started), data=data_lines(arch, pictures),
                          accuracies=accuracies_of(reader, strangers, says, people))
     return reader
 
-# %% ../../nbs/models/03_recipe.ipynb #575aea82
+# %% ../../nbs/models/03_recipe.ipynb #a9f15da3
 def report_on(reader:Fusion,    # or anything else that has its `read`
               files,            # pictures whose signs are known
               hands:Hands=None, # of these pictures; None: only pixels are read
@@ -229,10 +226,11 @@ def report_on(reader:Fusion,    # or anything else that has its `read`
     scenes = np.arange(len(files)) if scenes is None else scenes
     return score(reader.probs(files, hands), [*map(sign_of, files)], files, scenes, title)
 
-# %% ../../nbs/models/03_recipe.ipynb #a4623621
+# %% ../../nbs/models/03_recipe.ipynb #81b03666
 _NETWORKS = 'pixel_model', 'landmark_model', 'detector'
 
-def _halved(net): return {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
+def _halved(net):
+    return {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
 
 def save_reader(reader:Fusion, # trained
                 folder         # where it is to appear; it must not exist yet
@@ -240,7 +238,8 @@ def save_reader(reader:Fusion, # trained
     "Keep a reader"
     pixels, landmarks = reader.pixel_model, reader.landmark_model
     config = replace(reader.config, prior=np.round(reader.config.prior, 4).tolist())
-    about = dict(reading=config_values(config), arch=pixels.arch, members=len(landmarks), hidden=landmarks.hidden, facts=reader.facts)
+    about = dict(reading=config_values(config), arch=pixels.arch, members=len(landmarks), hidden=landmarks.hidden,
+                 facts=reader.facts)
     with atomic_path(folder) as part:
         part.mkdir()
         for name in _NETWORKS: torch.save(_halved(getattr(reader, name)), part/f'{name}.pth')
@@ -252,39 +251,44 @@ def load_reader(folder # as `save_reader` made it
     "A reader that was kept"
     about = json.loads((Path(folder)/'reader.json').read_text())
     config = config_from(about['reading'])
-    landmarks = Ensemble([LandmarkClassifier(about["hidden"]) for _ in range(about["members"])])
-    nets = PixelNet(about['arch'], config.size, pretrained=False), landmarks, HandDetector(config.detector_size, pretrained=False)
-    for name, net in zip(_NETWORKS, nets): net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
+    landmarks = Ensemble([LandmarkClassifier(about['hidden']) for _ in range(about['members'])])
+    detector = HandDetector(config.detector_size, pretrained=False)
+    nets = PixelNet(about['arch'], config.size, pretrained=False), landmarks, detector
+    for name, net in zip(_NETWORKS, nets):
+        net.load_state_dict(torch.load(Path(folder)/f'{name}.pth', weights_only=True))
     pixels, landmarks, detector = (net.eval() for net in nets)
     return Fusion(pixels, landmarks, config, detector, about['facts'])
 
-# %% ../../nbs/models/03_recipe.ipynb #65e50b61
+# %% ../../nbs/models/03_recipe.ipynb #a1c47bbc
 def arguments() -> argparse.ArgumentParser: # of the command line
     "What the command takes"
-    parser = argparse.ArgumentParser(prog='python -m asl_signs.models.recipe', description='Train the reader on the film and on people, and measure it on people left out.')
-    parser.add_argument('film', nargs='+', help='a folder with grassknoted/asl-alphabet, or with a reduced copy; or the word sample')
-    parser.add_argument('--people', nargs='*', default=[], help='a folder or zip for each further person')
-    parser.add_argument('--out', default='reader', help='the folder that is to appear (default: reader)')
-    parser.add_argument('--frames', type=int, default=100, help='at most so many of each sign in each copy; 0: all (default: 100)')
-    parser.add_argument('--arch', default=LANDMARKER, help=f"the backbone; or one of timm's (default: {LANDMARKER})")
-    parser.add_argument('--size', type=int, help="pixels, side of what it sees (default: the backbone's own)")
-    parser.add_argument('--steps', type=int, default=2000, help='batches of 64 pictures (default: 2000)')
-    parser.add_argument('--folds', type=int, default=3, help='trainings with people left out (default: 3)')
-    parser.add_argument('--fold-steps', type=int, default=500, help='batches of each of these (default: 500)')
-    parser.add_argument('--seed', type=int, default=42, help='of everything that is drawn (default: 42)')
+    purpose = 'Train the reader on the film and on people, and measure it on people left out.'
+    parser = argparse.ArgumentParser(prog='python -m asl_signs.models.recipe', description=purpose)
+    add = parser.add_argument
+    add('film', nargs='+', help='a folder with grassknoted/asl-alphabet, or with a reduced copy; or the word sample')
+    add('--people', nargs='*', default=[], help='a folder or zip for each further person, or a folder with several')
+    add('--out', default='reader', help='the folder that is to appear (default: reader)')
+    add('--frames', type=int, default=100, help='at most so many of each sign in each copy; 0: all (default: 100)')
+    add('--arch', default=LANDMARKER, help=f"the backbone; or one of timm's (default: {LANDMARKER})")
+    add('--size', type=int, help="pixels, side of what it sees (default: the backbone's own)")
+    add('--steps', type=int, default=2000, help='batches of 64 pictures (default: 2000)')
+    add('--folds', type=int, default=3, help='trainings with people left out (default: 3)')
+    add('--fold-steps', type=int, default=400, help='batches of each of these (default: 400)')
+    add('--seed', type=int, default=42, help='of everything that is drawn (default: 42)')
     return parser
 
-def _pictures(args): # file -> who signs in it
-    people = [(Path(person).stem, sorted(pictures_in(Path(person)))) for person in args.people]
-    return training_pictures(film_frames(args.film, args.frames), people)
+def _refuse_existing(folder):
+    if Path(folder).exists():
+        raise DataError(f'{folder} is there already. Name another folder with --out, or take it away.')
 
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "Train the reader, say how well it reads, and keep it"
     args = arguments().parse_args(argv)
     try:
-        if Path(args.out).exists(): raise DataError(f'{args.out} is there already. Name another folder with --out, or take it away.')
-        reader = train_reader(_pictures(args), args.arch, args.size, args.steps, args.folds, args.fold_steps, seed=args.seed)
+        _refuse_existing(args.out)
+        pictures = training_pictures(film_frames(args.film, args.frames), people_files(args.people))
+        reader = train_reader(pictures, args.arch, args.size, args.steps, args.folds, args.fold_steps, seed=args.seed)
         for name, accuracy in reader.facts['accuracies'].items(): print(f'{name}: {accuracy:.2%}')
         print(f'The reader is in {save_reader(reader, args.out)}')
         return 0
@@ -292,6 +296,6 @@ def main(argv=None # arguments; None: those of the command line
     except (CacheError, DataError, HandsError, ImportError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
     return 1
 
-# %% ../../nbs/models/03_recipe.ipynb #382502c7
+# %% ../../nbs/models/03_recipe.ipynb #cd088784
 # A notebook is called __main__ too, but has no file.
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())

@@ -38,7 +38,7 @@ def landmark_log_probs(net,        # has `log_probs`: float32 (k, 2, 21, 3) land
                        left:float=ReadingConfig.left_prior, # probability of a left hand, for (k, 58) log-probabilities
                        both_ways:bool=False # average over each hand and its mirror image?
                       ): # (n, 29) log-probabilities, (n,) probabilities of a left hand; nan where no view has a hand
-    "What the landmark model predicts from the hands of pictures; older models tell right hands (29) from left ones (29)"
+    "What the landmark model predicts from the hands of pictures; older models know right hands and left ones apart"
     views = slice(None) if views is None else [*views]
     found = hands.found[:, views]
     seen = np.stack([hands.landmarks[:, views], hands.world[:, views]], 2)[found]
