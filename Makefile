@@ -51,7 +51,7 @@ bench: .venv/installed
 # MediaPipe is an extra; its model is fetched once, unless ASL_SIGNS_HAND_MODEL says where it is.
 reader: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[hands,export,train]'
-	@$(BIN)/python -m asl_signs.models.recipe $(FILM) --out $(or $(OUT),reader)
+	@$(BIN)/python -m asl_signs.models.recipe $(FILM) $(if $(PEOPLE),--people $(PEOPLE)) --out $(or $(OUT),reader)
 	@$(BIN)/python -m asl_signs.models.export $(or $(OUT),reader) $(or $(OUT),reader)/bundle $(firstword $(FILM))
 
 install: .venv/installed

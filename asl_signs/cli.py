@@ -218,6 +218,8 @@ def _start_app(args # of the command line
              ) -> int: # exit status, when it is stopped
     "Start the webcam app"
     from asl_signs.app import launch
+    from asl_signs.runtime.hand_model import offer_hand_model
+    if not args.no_hands: offer_hand_model()
     with _orderly_end():
         launch(host=args.host, port=args.port, bundle=args.bundle, hands=False if args.no_hands else None)
     return 0

@@ -15,7 +15,7 @@ from .runtime.reader import Reading, SignReader
 # %% ../nbs/04_inference.ipynb #i0000021
 def plot_coverage(bundle:Bundle # as `read_bundle` returns it
                  ):             # a matplotlib figure
-    "What each threshold would have cost, and bought, on held-out film; a dot for the one that was chosen"
+    "What each threshold would have cost, and bought, on people left out; a dot for the one that was chosen"
     import matplotlib.pyplot as plt # not above: reading needs none
     figure, axis = plt.subplots(figsize=(5, 3.2), dpi=84)
     for (how, curve), threshold in zip(bundle.about['facts']['curves'].items(), bundle.config.thresholds):
