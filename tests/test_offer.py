@@ -1,4 +1,4 @@
-"The app's first start offers to fetch the hand model: asked once, refused or accepted, and never where nobody can answer"
+"The app's first start offers to fetch the hand model, and never where nobody can answer"
 import sys
 import pytest
 from asl_signs.runtime import hand_model as module

@@ -103,7 +103,8 @@ def offer_hand_model(ask=input,  # shows a question and returns what was typed
         return False
     print(f"With MediaPipe's hand model, hands are found and read better. It is {MODEL_BYTES/1e6:.1f} MB, "
           f'Apache-2.0, from {MODEL}, and is kept at {kept_model()}.')
-    if ask('Fetch it now? Without it, everything works as well. [y/N] ').strip().lower() not in ('y', 'yes'): return False
+    answer = ask('Fetch it now? Without it, everything works as well. [y/N] ')
+    if answer.strip().lower() not in ('y', 'yes'): return False
     try: (fetch or hand_model)()
     except HandsError as e: print(f'{e} The app starts without it.')
     return _is_right(kept_model())
