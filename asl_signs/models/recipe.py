@@ -97,8 +97,10 @@ def train_networks(hands:Hands,        # of the pictures to learn from
     detector = train_detector(hands, weights, max(1, steps//2), seed=seed, squares=squares,
                               pretrained=arch == LANDMARKER)
     landmarks = train_ensemble(hands, weights, members, steps=hand_steps, seed=seed)
+    *darker, plain = ReadingConfig.views # on people, the plain view alone reads better than all four together
     config = ReadingConfig(prior=prior_without_hand(hands).tolist(), size=pixels.size, detector_size=detector.size,
-                           both_ways=(True, False), resampling='bilinear', max_crops=1, default_views=1)
+                           both_ways=(True, False), resampling='bilinear', max_crops=1, views=(plain, *darker),
+                           default_views=1)
     return Fusion(pixels, landmarks, config, detector)
 
 # %% ../../nbs/models/03_recipe.ipynb #7795776a
