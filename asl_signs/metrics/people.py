@@ -18,7 +18,7 @@ from scipy.stats import bootstrap
 from ..core.cache import as_json, atomic_path
 from ..core.signs import SIGNS, sign_of
 from ..datasets.people import person_of
-from .plots import BLUE, ORANGE
+from .plots import _BLUE as BLUE, _ORANGE as ORANGE
 from .report import Report, percent, score, span
 
 # %% ../../nbs/metrics/04_people.ipynb #91293bdb
