@@ -19,7 +19,7 @@ from ..core.cache import as_json, atomic_path
 from ..core.signs import SIGNS, sign_of
 from ..datasets.people import person_of
 from .plots import _BLUE as BLUE, _ORANGE as ORANGE
-from .report import Report, percent, score, span
+from .report import Report, _span, percent, score
 
 # %% ../../nbs/metrics/04_people.ipynb #91293bdb
 @dataclass(repr=False)
@@ -52,7 +52,7 @@ class ByPerson:
             ) -> dict: # name -> figure in words
         "The figures of the summary, by name"
         worst = self.table.iloc[0]
-        bounds = span(self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
+        bounds = _span(*self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
         return {'people': f'{len(self.table)}', 'pictures, all counted': f'{len(self.report):,}',
                 'mean over people': percent(self.mean), 'interval, drawing people': bounds,
                 'worst tenth of people': percent(self.worst_tenth),
@@ -127,7 +127,7 @@ def plot_people(found:ByPerson # what `by_person` made
     for axes, what in ((above, 'people; line: their mean'), (below, 'signs, mean over people; mark: worst person')):
         axes.set(ylim=(0, 102), ylabel='% read rightly', xlabel=what)
         axes.spines[['top', 'right']].set_visible(False)
-    bounds = 'one person' if math.isnan(low) else span((low, high))
+    bounds = 'one person' if math.isnan(low) else _span(low, high)
     figure.suptitle(f'{found.report.title}: {percent(found.mean)} ({bounds})', size=11)
     plt.close(figure)
     return figure
