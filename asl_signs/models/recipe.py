@@ -240,8 +240,9 @@ def save_reader(reader:Fusion, # trained
                 folder         # where it is to appear; it must not exist yet
                ) -> Path:      # the folder
     "Keep a reader"
-    pixels, landmarks = reader.pixel_model, reader.landmark_model
-    config = replace(reader.config, prior=np.round(reader.config.prior, 4).tolist())
+    pixels, landmarks, detector = (getattr(reader, name) for name in _NETWORKS)
+    config = replace(reader.config, prior=np.round(reader.config.prior, 4).tolist(), size=pixels.size,
+                     detector_size=detector.size)
     about = dict(reading=config_values(config), arch=pixels.arch, members=len(landmarks), hidden=landmarks.hidden,
                  facts=reader.facts)
     with atomic_path(folder) as part:
