@@ -12,7 +12,7 @@ from torch import nn
 from asl_signs.train.augment import CropAside, RandomMirror, hard_tfms
 from asl_signs.runtime.landmarks import Hands
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.crops import (first_squares, in_picture, normalised, predict_squares, read_in_crops,
+from asl_signs.runtime.crops import (cut_square, first_squares, in_picture, normalised, predict_squares, read_in_crops,
                                      read_pictures, square_around, whole_square)
 from asl_signs.core.pictures import PictureError
 from asl_signs.models.pixels import PixelDL, PixelNet, get_squares, pixel_loss, points_of
@@ -136,7 +136,8 @@ def test_the_whole_picture_leaves_out_the_frame(): assert whole_square(Image.new
 def test_kept_squares_do_not_depend_on_the_order(frames):
     one, other = get_squares(frames[:40], 32), get_squares(frames[:40][::-1], 32)
     assert one.path == other.path
-    whole = Image.open(frames[5]).resize((32, 32), Image.Resampling.BICUBIC)
+    whole = Image.open(frames[5]).convert('RGB')
+    whole = cut_square(whole, (whole.width/2, whole.width/2, whole.width), 32)
     np.testing.assert_array_equal(one.take(one.rows([frames[5]]))[0], np.asarray(whole))
 
 
@@ -148,7 +149,7 @@ def test_a_picture_that_is_not_square_lies_at_the_top_left_of_its_square(tmp_pat
         pixels = np.full((size[1], size[0], 3), 50, np.uint8)
         pixels[-10:, -10:] = 250
         Image.fromarray(pixels).save(file)
-        square = get_squares([file], 100).take(slice(0, 1))[0]
+        square = get_squares([file], 100).take([0])[0]
         np.testing.assert_array_equal(square[:size[1], :size[0]], pixels)
         assert (square[-10:, -10:] == 250).all() and (square[:30, :30] == 50).all()
 
@@ -266,7 +267,7 @@ def test_with_a_detector_one_crop_is_enough():
     config = ReadingConfig(max_crops=1)
     log_probs = read_pictures(Finger(), [dotted(170, 60)], config=config, detector=Finder())
     alone, _ = read_in_crops(Finger(), [dotted(170, 60)], config, Finder())
-    np.testing.assert_array_equal(log_probs, alone)
+    np.testing.assert_allclose(log_probs, alone, atol=1e-6)
 
 
 def test_a_hand_that_was_found_is_cropped_once(tmp_path):

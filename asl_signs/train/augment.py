@@ -266,7 +266,8 @@ class CropAside(ItemTransform, BatchTransform):
         known = (torch.rand(len(points)) < self.p) & ~points[:, 0, 0].isnan().cpu()
         for row in known.nonzero()[:, 0].tolist():
             if not (place := _beside(points[row, :, :2])): continue
-            left, top, side = (int(share*pictures.shape[-1]) for share in place)
+            *start, side = (share*pictures.shape[-1] for share in place)
+            left, top, side = *map(math.ceil, start), int(side)
             beside = pictures[row:row+1, :, top:top + side, left:left + side].as_subclass(Tensor)
             pictures[row] = interpolate(beside.float(), pictures.shape[-2:], mode='bilinear')[0]
             points[row], signs[row] = torch.nan, SIGNS.index('nothing')
