@@ -18,8 +18,8 @@ from scipy.stats import bootstrap
 from ..core.cache import as_json, atomic_path
 from ..core.signs import SIGNS, sign_of
 from ..datasets.people import person_of
-from .plots import BLUE, ORANGE
-from .report import Report, percent, score, span
+from .plots import _BLUE, _ORANGE
+from .report import Report, _span, percent, score
 
 # %% ../../nbs/metrics/04_people.ipynb #91293bdb
 @dataclass(repr=False)
@@ -52,7 +52,7 @@ class ByPerson:
             ) -> dict: # name -> figure in words
         "The figures of the summary, by name"
         worst = self.table.iloc[0]
-        bounds = span(self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
+        bounds = _span(*self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
         return {'people': f'{len(self.table)}', 'pictures, all counted': f'{len(self.report):,}',
                 'mean over people': percent(self.mean), 'interval, drawing people': bounds,
                 'worst tenth of people': percent(self.worst_tenth),
@@ -117,17 +117,17 @@ def plot_people(found:ByPerson # what `by_person` made
     "A bar for each person and for each sign"
     figure, (above, below) = plt.subplots(2, figsize=(9, 6), layout='constrained')
     people, (low, high) = found.table.accuracy, found.interval()
-    above.bar(people.index.astype(str), 100*people, color=BLUE, alpha=.6)
-    above.axhline(100*found.mean, color=ORANGE)
-    if not math.isnan(low): above.axhspan(100*low, 100*high, color=ORANGE, alpha=.15)
+    above.bar(people.index.astype(str), 100*people, color=_BLUE, alpha=.6)
+    above.axhline(100*found.mean, color=_ORANGE)
+    if not math.isnan(low): above.axhspan(100*low, 100*high, color=_ORANGE, alpha=.15)
     above.tick_params(axis='x', rotation=90, labelsize=8)
-    below.bar(found.signs.index, 100*found.signs.accuracy, color=BLUE, alpha=.6)
-    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=ORANGE, zorder=3)
+    below.bar(found.signs.index, 100*found.signs.accuracy, color=_BLUE, alpha=.6)
+    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=_ORANGE, zorder=3)
     below.tick_params(axis='x', rotation=90, labelsize=8)
     for axes, what in ((above, 'people; line: their mean'), (below, 'signs, mean over people; mark: worst person')):
         axes.set(ylim=(0, 102), ylabel='% read rightly', xlabel=what)
         axes.spines[['top', 'right']].set_visible(False)
-    bounds = 'one person' if math.isnan(low) else span((low, high))
+    bounds = 'one person' if math.isnan(low) else _span(low, high)
     figure.suptitle(f'{found.report.title}: {percent(found.mean)} ({bounds})', size=11)
     plt.close(figure)
     return figure
