@@ -90,7 +90,7 @@ def test_what_cannot_be_used_gets_a_sentence(tmp_path, case, words):
     ann, other = draw(tmp_path/'ann'), tmp_path/'other'
     people = [other]
     if case == 'empty': (other/'A').mkdir(parents=True)
-    if case == 'no signs': shutil.copytree(ann, other/'x'/'y')
+    if case == 'no signs': shutil.copytree(ann, other/'all'/'ann') # x and y would be signs
     if case == 'unknown': shutil.copytree(draw(other)/'A', other/'hello')
     if case == 'misplaced': draw(other).joinpath('B', 'B1.png').rename(other/'B'/'A1_test.png')
     if case == 'same name': people = [ann, draw(tmp_path/'elsewhere'/'ann')]
@@ -213,13 +213,13 @@ class GitHub(BaseHTTPRequestHandler):
         self.wfile.write(self.server.body[:self.server.cut])
 
 
-def archive(commit, signs=SIGNS[:26], each=10):
+def archive(commit, signs=SIGNS[:26], each=10, below='Image'):
     content, body = io.BytesIO(), io.BytesIO()
     picture(0).save(content, 'PNG')
     with zipfile.ZipFile(body, 'w') as zipped:
         zipped.comment = commit.encode()
         for sign in signs:
-            for k in range(each): zipped.writestr(f'repository-2caa/Image/{sign}/{k}.png', content.getvalue())
+            for k in range(each): zipped.writestr(f'repository-2caa/{below}/{sign}/{k}.png', content.getvalue())
         zipped.writestr('repository-2caa/docs/A.png', content.getvalue())
     return body.getvalue()
 
@@ -257,6 +257,23 @@ def test_what_comes_broken_is_not_kept(github, case, words):
     with pytest.raises(DataError, match=words):
         fetch_person('p05', 'http://127.0.0.1:9' if case == 'nobody' else github.address)
     assert not [file for file in cache_dir().rglob('*') if file.is_file() and file.suffix != '.lock']
+
+
+def test_no_sign_is_left_out_without_a_word(github, monkeypatch):
+    commit, spelt = known_people()['p01']['commit'], [*SIGNS[:26], 'Nothing', 'Space']
+    monkeypatch.setitem(known_people()['p01']['layout'], 'least', 2)
+    github.body = archive(commit, [*spelt, 'Delete'], 2, 'train')
+    with pytest.raises(DataError, match='fewer than 2 pictures of del. .* no sign: Delete'):
+        fetch_person('p01', github.address)
+    assert not [*cache_dir().glob('people/p01*/*')]
+    github.body = archive(commit, [*spelt, 'Del'], 2, 'train')
+    fetch_person('p01', github.address)
+    assert Counter(file.parent.name for file in people_files(['p01'])) == dict.fromkeys(SIGNS, 2)
+
+
+def test_a_size_that_is_not_known_is_said_to_be_unknown():
+    from asl_signs.datasets.public import public_people
+    assert len(known_people()) == 20 and public_people().count('size unknown') == 5
 
 
 def test_the_command_shows_a_licence_and_asks_first(github, monkeypatch, capsys):

@@ -28,10 +28,10 @@ def public_people() -> str: # lines
     "Whose pictures can be fetched, and whose are only named"
     lines = []
     for name, about in known_people().items():
-        here = f'get {name}' if 'layout' in about else 'not to be fetched'
+        here = f'get {name}, size unknown' if 'layout' in about else 'not to be fetched'
         if (cache_dir()/'people'/name).is_dir(): here = 'here'
         source = f'{about["repository"]} @ {about["commit"][:10]}'
-        lines.append(f'{name}  {here:17}  {about["signs"]:25}  {about["licence"]}, {source}')
+        lines.append(f'{name}  {here:21}  {about["signs"]:25}  {about["licence"]}, {source}')
     return '\n'.join([*lines, '', _REMARK])
 
 _REMARK = ("Not to be fetched: a licence that came with a template, or pictures that show faces. "
@@ -49,9 +49,19 @@ def _by_sign(folder, about):
     found, least = defaultdict(list), about['layout']['least']
     for file in pictures_in(folder):
         if sign := _sign_in(file.relative_to(folder), about['layout']): found[sign].append(file)
-    if few := [sign for sign in SIGNS[:26] if len(found[sign]) < least]:
-        raise DataError(f'What came has fewer than {least} pictures of {", ".join(few)}.')
+    few = [sign for sign in SIGNS if sign in _promised(about) and len(found[sign]) < least]
+    if few: raise DataError(f'What came has fewer than {least} pictures of {", ".join(few)}.{_other(folder, about)}')
     return found
+
+def _promised(about):
+    "The signs that the list names: all letters, and what stands behind them"
+    return {*SIGNS[:26], *(sign for sign in SIGNS[26:] if sign in about['signs'].split(', '))}
+
+def _other(folder, about):
+    "A sentence about folders among those of signs that are named after none"
+    places = [one/below for one in folder.iterdir() for below in about['layout']['folders'] if (one/below).is_dir()]
+    names = sorted({one.name for place in places for one in place.iterdir() if one.is_dir() and not sign_named(one.name)})
+    return f' Folders that are named after no sign: {", ".join(names)}.' if names else ''
 
 def _sign_in(path, layout):
     folder, name = path.parent, path.name
