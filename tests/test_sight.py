@@ -5,17 +5,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from fastai.vision.all import IntToFloatTensor
+from fastai.vision.all import IntToFloatTensor, TensorImage
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torch import nn
-from asl_signs.train.augment import hard_tfms
+from asl_signs.train.augment import CropAside, RandomMirror, hard_tfms
 from asl_signs.runtime.landmarks import Hands
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.crops import (in_picture, normalised, predict_squares, read_in_crops, read_pictures,
-                                     square_around, whole_square)
+from asl_signs.runtime.crops import (first_squares, in_picture, normalised, predict_squares, read_in_crops,
+                                     read_pictures, square_around, whole_square)
 from asl_signs.core.pictures import PictureError
-from asl_signs.models.pixels import PixelDL, PixelNet, cut_out, get_cutouts, points_of, pixel_loss
+from asl_signs.models.pixels import PixelDL, PixelNet, get_squares, pixel_loss, points_of
 from asl_signs.core.signs import SIGNS, number_of, sign_of
 from asl_signs.datasets.sample import get_sample
 
@@ -133,16 +133,30 @@ def test_squares_are_where_the_landmarks_are(x, y, half, side, factor):
 def test_the_whole_picture_leaves_out_the_frame(): assert whole_square(Image.new('RGB', (150, 200))) == (75, 100, 190)
 
 
-def test_what_is_cut_does_not_depend_on_the_order(frames):
-    one, other = get_cutouts(frames[:40], 32), get_cutouts(frames[:40][::-1], 32)
+def test_kept_squares_do_not_depend_on_the_order(frames):
+    one, other = get_squares(frames[:40], 32), get_squares(frames[:40][::-1], 32)
     assert one.path == other.path
-    np.testing.assert_array_equal(one.take(one.rows([frames[5]]))[0], cut_out(frames[5], 32))
+    whole = Image.open(frames[5]).resize((32, 32), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(one.take(one.rows([frames[5]]))[0], np.asarray(whole))
+
+
+def test_a_picture_that_is_not_square_lies_at_the_top_left_of_its_square(tmp_path):
+    "So that landmarks, in shares of the longer side, are where they were; beyond the picture its edge goes on"
+    (tmp_path/'A').mkdir()
+    for size in ((100, 50), (50, 100)):
+        file = tmp_path/'A'/f'A{size[0]}.png'
+        pixels = np.full((size[1], size[0], 3), 50, np.uint8)
+        pixels[-10:, -10:] = 250
+        Image.fromarray(pixels).save(file)
+        square = get_squares([file], 100).take(slice(0, 1))[0]
+        np.testing.assert_array_equal(square[:size[1], :size[0]], pixels)
+        assert (square[-10:, -10:] == 250).all() and (square[:30, :30] == 50).all()
 
 
 def test_a_broken_frame_is_named_and_nothing_is_kept(tmp_path):
     (tmp_path/'A').mkdir()
     (tmp_path/'A'/'A1.jpg').write_bytes(b'no picture')
-    with pytest.raises(PictureError, match='A1.jpg'): get_cutouts([tmp_path/'A'/'A1.jpg'], 32)
+    with pytest.raises(PictureError, match='A1.jpg'): get_squares([tmp_path/'A'/'A1.jpg'], 32)
 
 
 def test_points_are_the_median_of_views_and_nothing_has_none():
@@ -159,21 +173,100 @@ def test_points_are_the_median_of_views_and_nothing_has_none():
 
 def test_batches_are_varied_in_training_only(frames):
     some = frames[:32]
-    cutouts, coarse = get_cutouts(some, 32), np.ones(32, bool)
-    tfms = [IntToFloatTensor(), *hard_tfms(32)]
-    still, again = (PixelDL(cutouts, hands_for(some), coarse, bs=32, after_batch=tfms).one_batch() for _ in range(2))
-    varied = PixelDL(cutouts, hands_for(some), coarse, bs=32, shuffle=True, after_batch=tfms).one_batch()
+    squares, tfms = get_squares(some, 32), [IntToFloatTensor(), *hard_tfms(32)]
+    still, again = (PixelDL(squares, hands_for(some), bs=32, after_batch=tfms).one_batch() for _ in range(2))
+    varied = PixelDL(squares, hands_for(some), bs=32, shuffle=True, after_batch=tfms).one_batch()
     torch.testing.assert_close(still[0], again[0])
     assert still[0].shape == varied[0].shape == (32, 3, 32, 32)
-    assert [SIGNS[sign] for sign in still[3]] == [*map(sign_of, some)]
-    np.testing.assert_allclose(still[0].permute(0, 2, 3, 1)*255, cutouts.take(cutouts.rows(some))[..., :3], atol=.6)
+    assert [SIGNS[sign] for sign in still[2]] == [*map(sign_of, some)]
+    np.testing.assert_allclose(still[0].permute(0, 2, 3, 1)*255, squares.take(squares.rows(some)), atol=.6)
     assert not torch.equal(varied[1].nan_to_num(), still[1].nan_to_num())
+
+
+def test_what_has_no_weight_is_never_drawn(frames):
+    some, weights = frames[:32], np.zeros(32)
+    weights[[3, 5]] = 1, 3
+    dl = PixelDL(get_squares(some, 32), hands_for(some), weights, 4000, bs=500, shuffle=True)
+    drawn = torch.cat([signs for *_, signs in dl])
+    assert len(drawn) == 4000 and {*drawn.tolist()} == {SIGNS.index(sign_of(some[row])) for row in (3, 5)}
 
 
 def test_without_hands_the_loss_is_that_of_the_signs():
     logits, points = torch.randn(3, 29), torch.full((3, 21, 2), torch.nan)
-    loss = pixel_loss((logits, torch.zeros(3, 21, 2)), points, torch.ones(3, dtype=torch.bool), torch.arange(3))
+    loss = pixel_loss((logits, torch.zeros(3, 21, 2)), points, torch.arange(3))
     torch.testing.assert_close(loss, nn.functional.cross_entropy(logits, torch.arange(3), label_smoothing=.1))
+
+
+def boxes(*ends):
+    "Points (n, 21, 2) in boxes from one corner to the other, from -1 to 1"
+    return torch.tensor([[(left, top)]*11 + [(right, bottom)]*10 for left, top, right, bottom in ends])
+
+
+def test_points_move_along_in_the_mirror():
+    x, points = torch.rand(40, 3, 8, 8), torch.rand(40, 21, 3)*2 - 1
+    torch.manual_seed(0)
+    seen, moved, signs = RandomMirror()((TensorImage(x), points, torch.arange(40)), split_idx=0)
+    flipped = (seen != x).flatten(1).any(1)
+    assert 8 < flipped.sum() < 32 and signs.tolist() == [*range(40)] and type(seen) is TensorImage
+    torch.testing.assert_close(seen[flipped].as_subclass(torch.Tensor), x[flipped].flip(-1))
+    torch.testing.assert_close(moved[flipped], points[flipped]*torch.tensor([-1, 1, 1]))
+    torch.testing.assert_close(moved[~flipped], points[~flipped])
+    given = TensorImage(x), points, torch.arange(40)
+    for one, other in zip(given, RandomMirror()(given, split_idx=1)): assert one is other
+
+
+ROOMS = [(-.3, -1, 1, 1), (-1, -1, .3, 1), (-1, -.3, 1, 1), (-1, -1, 1, .3), (-.2, -.2, .9, .9), (-.9, -.9, .2, .2)]
+
+@pytest.mark.parametrize('box', ROOMS)
+def test_beside_the_hand_is_nothing(box):
+    "The hand is red, and all around it is grey: no red is left"
+    points = boxes(*[box]*30)
+    at = (torch.arange(80) + .5)/40 - 1
+    inside = [(at > low) & (at < high) for low, high in (box[0::2], box[1::2])]
+    x = torch.full((30, 3, 80, 80), .5)
+    x[:, 0, inside[1][:, None] & inside[0]] = 1
+    before = x.clone()
+    seen, moved, signs = CropAside(p=1)((TensorImage(x), points, torch.zeros(30, dtype=torch.long)), split_idx=0)
+    assert moved.isnan().all() and (signs == SIGNS.index('nothing')).all() and seen.shape == x.shape
+    assert (seen - .5).abs().max() < 1e-5 and torch.equal(x, before)
+
+
+def test_a_hand_without_room_beside_it_keeps_its_sign():
+    points = boxes((-.6, -.6, .6, .6), (-1.2, -1.1, 1.3, 1.1), (-.5, -.9, .9, .9))
+    points = torch.cat([points, torch.full((1, 21, 2), torch.nan)])
+    x, signs = torch.rand(4, 3, 16, 16), torch.arange(4)
+    seen, moved, after = CropAside(p=1)((TensorImage(x), points, signs), split_idx=0)
+    changed = [False, False, True, False] # a quarter of the side is free on the left of the third one only
+    assert (after == SIGNS.index('nothing')).tolist() == changed
+    assert (seen != x).flatten(1).any(1).tolist() == changed
+    assert moved[:, 0, 0].isnan().tolist() == [False, False, True, True]
+    assert CropAside(p=0)((TensorImage(x), points, signs), split_idx=0)[2].tolist() == signs.tolist()
+    assert CropAside(p=1)((TensorImage(x), points, signs), split_idx=1)[2].tolist() == signs.tolist()
+
+
+class Finder:
+    "Stands in for a detector: the hand is around the red dot, and half as large as the picture"
+    size = 96
+    def find(self, pictures):
+        red = pictures[..., 0].astype(float) - pictures[..., 1]
+        return np.array([(*(2*np.argwhere(one > 50).mean(0)[::-1]/95 - 1), .5*2) for one in red])
+
+
+@pytest.mark.parametrize('size, x, y', [((200, 200), 60, 150), ((300, 200), 60, 150), ((150, 240), 100, 200)])
+def test_the_first_crop_is_where_the_detector_finds_the_hand(size, x, y):
+    config = ReadingConfig(crop_factor=1.6)
+    square, = first_squares(Finder(), [dotted(x, y, size)], config)
+    assert np.abs(square[:2] - (x, y)).max() < 4 and square[2] == pytest.approx(.8*max(size))
+    limited, = first_squares(Finder(), [dotted(x, y, size)], ReadingConfig(crop_factor=9))
+    assert limited[2] == pytest.approx(1.2*max(size))
+    assert first_squares(None, [dotted(x, y, size)])[0].tolist() == [*whole_square(dotted(x, y, size))]
+
+
+def test_with_a_detector_one_crop_is_enough():
+    config = ReadingConfig(max_crops=1)
+    log_probs = read_pictures(Finger(), [dotted(170, 60)], config=config, detector=Finder())
+    alone, _ = read_in_crops(Finger(), [dotted(170, 60)], config, Finder())
+    np.testing.assert_array_equal(log_probs, alone)
 
 
 def test_a_hand_that_was_found_is_cropped_once(tmp_path):

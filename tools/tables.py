@@ -66,6 +66,24 @@ def _results_row(run):
     return [run['title'], '{arch}, {size}'.format(**run['settings']), *map(share, first), with_interval(last)]
 
 
+def people_table(folder:Path # `results`
+                ) -> str:    # Markdown
+    "How the reader that ships reads people it has never seen; FileNotFoundError if that was not measured"
+    found = json.loads((folder/'people'/'strangers.json').read_text())
+    ways = ['with MediaPipe', 'without']
+    def row(who, name): return [f'{100*found[who][way][name]:.1f} %' for way in ways]
+    bounds = [' to '.join(f'{100*bound:.1f}' for bound in found['people'][way]['interval']) for way in ways]
+    strangers, pictures = len(found['people'][ways[0]]['people']), found['people'][ways[0]]['pictures']
+    alone = found['danrasband'][ways[0]]['pictures']
+    return table(['right', *ways], [
+        [f'mean over {strangers} strangers, {pictures:,} pictures', *row('people', 'mean')],
+        ['95 % interval, drawing people', *bounds],
+        ['the worst tenth of them', *row('people', 'worst_tenth')],
+        ['answers given at the threshold', *row('people', 'answered')],
+        ['of these right', *row('people', 'right_when_answered')],
+        [f'danrasband, {alone:,} photographs', *row('danrasband', 'mean')]])
+
+
 def benchmark(folder:Path # `results`
              ) -> dict:   # name -> figures
     "What `make bench` measured"

@@ -18,7 +18,7 @@ from scipy.stats import bootstrap
 from ..core.cache import as_json, atomic_path
 from ..core.signs import SIGNS, sign_of
 from ..datasets.people import person_of
-from .plots import _BLUE, _ORANGE
+from .plots import _BLUE as BLUE, _ORANGE as ORANGE
 from .report import Report, _span, percent, score
 
 # %% ../../nbs/metrics/04_people.ipynb #91293bdb
@@ -117,12 +117,12 @@ def plot_people(found:ByPerson # what `by_person` made
     "A bar for each person and for each sign"
     figure, (above, below) = plt.subplots(2, figsize=(9, 6), layout='constrained')
     people, (low, high) = found.table.accuracy, found.interval()
-    above.bar(people.index.astype(str), 100*people, color=_BLUE, alpha=.6)
-    above.axhline(100*found.mean, color=_ORANGE)
-    if not math.isnan(low): above.axhspan(100*low, 100*high, color=_ORANGE, alpha=.15)
+    above.bar(people.index.astype(str), 100*people, color=BLUE, alpha=.6)
+    above.axhline(100*found.mean, color=ORANGE)
+    if not math.isnan(low): above.axhspan(100*low, 100*high, color=ORANGE, alpha=.15)
     above.tick_params(axis='x', rotation=90, labelsize=8)
-    below.bar(found.signs.index, 100*found.signs.accuracy, color=_BLUE, alpha=.6)
-    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=_ORANGE, zorder=3)
+    below.bar(found.signs.index, 100*found.signs.accuracy, color=BLUE, alpha=.6)
+    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=ORANGE, zorder=3)
     below.tick_params(axis='x', rotation=90, labelsize=8)
     for axes, what in ((above, 'people; line: their mean'), (below, 'signs, mean over people; mark: worst person')):
         axes.set(ylim=(0, 102), ylabel='% read rightly', xlabel=what)

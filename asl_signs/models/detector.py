@@ -113,6 +113,7 @@ def detector_loss(found:Tensor, # (n, 3), as the network returns it
     "How far the squares are from the landmarks' squares"
     middle, side = hand_box(points)
     known, side = ~side.isnan(), 2*side
+    if not known.any(): return 0*found.sum()
     off = (found[known, :2] - middle[known])/side[known, None]
     wrong_place = smooth_l1_loss(off, torch.zeros_like(off), beta=.05)
     return 2*wrong_place + smooth_l1_loss(found[known, 2], side[known].log(), beta=.1)

@@ -164,7 +164,8 @@ def _version(name):
 
 def _description(reader, precision):
     "Everything about a reader but its networks, for reader.json"
-    config = replace(reader.config, size=reader.pixel_model.size)
+    detector = reader.config.detector_size if reader.detector is None else reader.detector.size
+    config = replace(reader.config, size=reader.pixel_model.size, detector_size=detector)
     versions = {name: _version(name) for name in ('asl_signs', 'torch', 'onnx', 'onnxruntime')}
     return dict(reading=config_values(config), precision=precision, facts=reader.facts or {},
                 versions=dict(python=sys.version.split()[0]) | versions)

@@ -54,9 +54,10 @@ def even_weights(people,    # (n,) who signs in each picture
                 ) -> np.ndarray: # (n,) probabilities of being drawn
     "How often each picture is drawn, so that people and signs count evenly"
     people, signs, share = np.asarray(people), np.asarray(signs), share or {}
-    _, cell, count = np.unique([f'{person}/{sign}' for person, sign in zip(people, signs)], return_inverse=True, return_counts=True)
+    cells = [f'{person}/{sign}' for person, sign in zip(people, signs)]
+    _, cell, count = np.unique(cells, return_inverse=True, return_counts=True)
     weights = np.array([share.get(person, 1.) for person in people])/count[cell]
-    _, sign, = np.unique(signs, return_inverse=True)
+    _, sign = np.unique(signs, return_inverse=True)
     weights /= np.bincount(sign, weights)[sign]
     return weights/weights.sum()
 

@@ -22,7 +22,7 @@ from ..core.pictures import PictureError
 from ..core.signs import SIGNS, sign_of
 from ..data import get_data
 from ..datasets.archives import DataError
-from ..datasets.film import film_splitter, films
+from ..datasets.film import FilmError, film_splitter, films
 from ..datasets.people import licence_table, people_files, person_of
 from ..metrics.people import by_person
 from ..metrics.report import Report, score
@@ -61,21 +61,23 @@ _OTHER_SIGNS = {('p01', 'Z')} # an upright index finger, which is everybody else
 
 def training_pictures(film,     # frames
                       people=() # pictures of people, as `people_files` finds them
-                     ) -> dict: # file -> who signs in it
+                     ) -> dict: # file -> who signs in it; DataError if a person has the film's name
     "All pictures to train on, without those that show another sign than their name says"
     named = {file: person_of(file) for file in people}
+    if FILM in named.values(): raise DataError(f'No person can be called {FILM}. Rename the folder.')
     kept = {file: name for file, name in named.items() if (name, sign_of(file)) not in _OTHER_SIGNS}
     return {file: FILM for file in film} | kept
 
 # %% ../../nbs/models/03_recipe.ipynb #3de8af18
 def folds_of(pictures:dict, # file -> who signs in it
              folds:int=3    # how many; each person but the film is left out in one of them
-            ) -> list:      # of (files to train on, files left out)
+            ) -> list:      # of (files to train on, files left out); DataError or FilmError says what is missing
     "How people are left out"
     files, names = [*pictures], np.array([*pictures.values()])
     people = sorted({*names} - {FILM})
-    if len(people) < 2: return [tuple([files[i] for i in side] for side in film_splitter()(files))]
-    groups = GroupKFold(min(folds, len(people))).split(people, groups=people)
+    if len({*names}) < 2: return [tuple([files[i] for i in side] for side in film_splitter()(files))]
+    if folds < 2: raise DataError(f'{folds} cannot be the number of folds. Take at least 2.')
+    groups = GroupKFold(min(folds, len(people))).split(people, groups=people) if people[1:] else [(None, [0])]
     out = [np.isin(names, [people[i] for i in left_out]) for _, left_out in groups]
     return [tuple([files[i] for i in np.flatnonzero(side)] for side in (~one, one)) for one in out]
 
@@ -213,8 +215,8 @@ def train_reader(pictures:dict,       # file -> who signs in it, as `training_pi
     calibrate(reader, strangers, says)
     people = [pictures[file] for file in strangers.files]
     reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, pictures=len(pictures),
-                         folds=folds, fold_steps=fold_steps, seconds=round(time.time() - started), data=data_lines(arch, pictures),
-                         accuracies=accuracies_of(reader, strangers, says, people))
+                         folds=folds, fold_steps=fold_steps, seconds=round(time.time() - started),
+                         data=data_lines(arch, pictures), accuracies=accuracies_of(reader, strangers, says, people))
     return reader
 
 # %% ../../nbs/models/03_recipe.ipynb #a9f15da3
@@ -238,8 +240,9 @@ def save_reader(reader:Fusion, # trained
                 folder         # where it is to appear; it must not exist yet
                ) -> Path:      # the folder
     "Keep a reader"
-    pixels, landmarks = reader.pixel_model, reader.landmark_model
-    config = replace(reader.config, prior=np.round(reader.config.prior, 4).tolist())
+    pixels, landmarks, detector = (getattr(reader, name) for name in _NETWORKS)
+    config = replace(reader.config, prior=np.round(reader.config.prior, 4).tolist(), size=pixels.size,
+                     detector_size=detector.size)
     about = dict(reading=config_values(config), arch=pixels.arch, members=len(landmarks), hidden=landmarks.hidden,
                  facts=reader.facts)
     with atomic_path(folder) as part:
@@ -295,7 +298,8 @@ def main(argv=None # arguments; None: those of the command line
         print(f'The reader is in {save_reader(reader, args.out)}')
         return 0
     except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-    except (CacheError, DataError, HandsError, ImportError, PictureError, WeightsError) as e: print(e, file=sys.stderr)
+    except (CacheError, DataError, FilmError, HandsError, ImportError, PictureError, WeightsError) as e:
+        print(e, file=sys.stderr)
     return 1
 
 # %% ../../nbs/models/03_recipe.ipynb #cd088784

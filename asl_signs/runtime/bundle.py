@@ -148,6 +148,8 @@ class _Network: # threads may share it
         self.content, self.threads, self._session, self._lock = content, threads, None, threading.Lock()
         renew_after_fork(self)
 
+    side = 'size' # field of `ReadingConfig` that says how large its pictures are
+
     def _renew(self): # in a forked process, which has none of the session's threads
         if self._session is not None: give_up(self._session)
         self._session, self._lock = None, threading.Lock()
@@ -160,7 +162,7 @@ class _Network: # threads may share it
         takes, given = self._session.get_inputs()[0], [*values.shape[1:]]
         if any(isinstance(side, int) and side != other for side, other in zip(takes.shape[1:], given)):
             raise BundleError(f'A network of this bundle takes {takes.shape[1:]}, and reader.json makes that '
-                              f'{given}: its "size" does not fit. Export the reader again.')
+                              f'{given}: its "{self.side}" does not fit. Export the reader again.')
         if takes.type == 'tensor(uint8)' and values.dtype != np.uint8: values = np.uint8(np.rint(values).clip(0, 255))
         return self._session.run(None, {takes.name: values})
 
@@ -221,6 +223,8 @@ class _LandmarkNetwork(_Network):
 
 # %% ../../nbs/runtime/04_bundle.ipynb #67f19c1b
 class _DetectorNetwork(_Network):
+    side = 'detector_size'
+
     def __init__(self,
                  config:ReadingConfig, # its `detector_size`
                  *args                 # of `_Network`

@@ -245,11 +245,12 @@ def _mirrored(part, chosen):
     return torch.cat([torch.where(chosen[:, None, None], -part[..., :1], part[..., :1]), part[..., 1:]], -1)
 
 # %% ../../nbs/train/04_augment.ipynb #6c893206
-def _beside(points, least=.45): # (left, top, side) of the largest square beside the hand, from 0 to 1; None: too small
-    low, high = (points[:, :2].amin(0) + 1)/2, (points[:, :2].amax(0) + 1)/2
-    rooms = [(low[0], 0, 0), (1 - high[0], high[0], 0), (low[1], 0, 0), (1 - high[1], 0, high[1])]
-    side, left, top = max(rooms, key=itemgetter(0))
-    return (float(left), float(top), float(side)) if side >= least/2 else None
+def _beside(points, least=.225): # (left, top, side) of a square beside the hand, from 0 to 1; None: no room
+    (left, above), (right, below) = (((end + 1)/2).clamp(0, 1).tolist() for end in (points.amin(0), points.amax(0)))
+    side, at = max((left, (0, None)), (1 - right, (right, None)), (above, (None, 0)), (1 - below, (None, below)),
+                   key=itemgetter(0))
+    if side < least: return None
+    return *(random.uniform(0, 1 - side) if start is None else start for start in at), side
 
 class CropAside(ItemTransform, BatchTransform):
     "Replace some training pictures by what is beside the hand, which is the sign `nothing`"
@@ -264,9 +265,8 @@ class CropAside(ItemTransform, BatchTransform):
         pictures, points, signs = [part.clone() for part in b]
         known = (torch.rand(len(points)) < self.p) & ~points[:, 0, 0].isnan().cpu()
         for row in known.nonzero()[:, 0].tolist():
-            if not (place := _beside(points[row])): continue
-            left, top, side = (round(share*pictures.shape[-1]) for share in place)
-            top, left = (start if start else random.randint(0, pictures.shape[-1] - side) for start in (top, left))
+            if not (place := _beside(points[row, :, :2])): continue
+            left, top, side = (int(share*pictures.shape[-1]) for share in place)
             beside = pictures[row:row+1, :, top:top + side, left:left + side].as_subclass(Tensor)
             pictures[row] = interpolate(beside.float(), pictures.shape[-2:], mode='bilinear')[0]
             points[row], signs[row] = torch.nan, SIGNS.index('nothing')

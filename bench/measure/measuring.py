@@ -1,6 +1,7 @@
 "What the scripts in this folder share: where results lie, and a command line that explains itself"
 import argparse, sys
 from pathlib import Path
+from asl_signs.core.cache import as_json, atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT/'results'
@@ -13,3 +14,11 @@ def parser(doc:str # a script's docstring
           ) -> argparse.ArgumentParser: # without arguments yet
     "A command line whose help is the script's docstring"
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def write(path:Path, # in `results`
+          found      # what JSON can hold
+         ):
+    "Keep what was measured; the file appears whole or not at all"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as part: part.write_text(as_json(found))

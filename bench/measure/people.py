@@ -4,15 +4,16 @@ Landmarks and pixels are trained briefly on one, two, five, ten and more people,
 pictures, and read people who were left out. A last row has twice as many pictures of the one person in the film.
 Every picture of the people left out counts, and so do those without a hand."""
 import numpy as np
-from asl_signs.core.signs import SIGNS, sign_of
+from asl_signs.core.signs import sign_of
 from asl_signs.datasets.hands import find_hands
 from asl_signs.datasets.people import people_files, person_of
+from asl_signs.metrics.people import by_person
 from asl_signs.models.joints import train_ensemble
 from asl_signs.models.pixels import even_weights, get_squares, train_pixels
-from asl_signs.models.recipe import FILM, accuracy_by_person, film_frames, training_pictures
+from asl_signs.models.recipe import FILM, film_frames, training_pictures
 from asl_signs.runtime.crops import read_pictures
 from asl_signs.runtime.config import ReadingConfig
-from asl_signs.runtime.fusion import fused, landmark_log_probs
+from asl_signs.runtime.fusion import fused, landmark_log_probs, normalised
 from measuring import RESULTS, parser, write
 
 
@@ -39,10 +40,10 @@ def row(pictures, chosen, hands, left_out, steps, squares):
     net = train_ensemble(own, weights, 1, steps=3*steps, quiet=True)
     landmarks = np.nan_to_num(landmark_log_probs(net, strangers, both_ways=True)[0])
     pixels = read_pictures(train_pixels(own, weights, steps=steps, squares=squares), left_out, strangers, None, config)
-    answers, who = np.array([SIGNS.index(sign_of(file)) for file in left_out]), [pictures[file] for file in left_out]
-    read = dict(landmarks=landmarks, pixels=pixels, both=fused([landmarks, pixels], [1, 1]))
-    each = {name: accuracy_by_person(logs.argmax(1) == answers, who) for name, logs in read.items()}
-    return dict(pictures=len(chosen), people=len({pictures[file] for file in chosen}), accuracies=each)
+    read = dict(landmarks=normalised(landmarks), pixels=pixels, both=fused([landmarks, pixels], [1, 1]))
+    who = [pictures[file] for file in left_out]
+    tables = {name: by_person(np.exp(logs), left_out, who).table.accuracy.to_dict() for name, logs in read.items()}
+    return dict(pictures=len(chosen), people=len({pictures[file] for file in chosen}), accuracies=tables)
 
 
 def main(argv=None):
@@ -63,7 +64,8 @@ def main(argv=None):
     rows = {f'{count} people': shared(pictures, names[:count], args.number) for count in counts}
     rows['1 person, twice the pictures'] = shared(pictures, [FILM], 2*args.number)
     found = {name: row(pictures, chosen, hands, left_out, args.steps, squares) for name, chosen in rows.items()}
-    write(RESULTS/'people'/'curve.json', dict(left_out=sorted(args.left_out), steps=args.steps, rows=found))
+    about = dict(left_out=sorted(args.left_out), number=args.number, steps=args.steps)
+    write(RESULTS/'people'/'curve.json', about | dict(rows=found))
 
 
 if __name__ == '__main__': main()

@@ -1,19 +1,20 @@
 """How people are read whom the model has never seen: `python bench/measure/strangers.py PERSON [PERSON …]`
 
-Every picture counts. Each person is read with MediaPipe (as many views as the bundle says, and in one), without it, and
-all that in a mirror. `--photographs` names a folder with danrasband/asl-alphabet-test, which counts as one more person."""
+Every picture counts. Each person is read with MediaPipe (in as many views as the bundle says, and in four), without it,
+and all that in a mirror. `--photographs` names a folder with danrasband/asl-alphabet-test: one more person."""
 import numpy as np
 from PIL import ImageOps
 from asl_signs.core.pictures import to_rgb
 from asl_signs.core.signs import SIGNS, sign_of
 from asl_signs.data import get_data
 from asl_signs.datasets.people import people_files, person_of
-from asl_signs.models.recipe import accuracy_by_person
+from asl_signs.metrics.people import by_person
 from asl_signs.runtime.reader import SignReader
 from measuring import RESULTS, parser, write
 
-WAYS = {'with MediaPipe': dict(hands=True), 'with MediaPipe, one view': dict(hands=True, views=1),
-        'with MediaPipe, four views': dict(hands=True, views=4), 'without': dict(hands=False)}
+WAYS = {'with MediaPipe': dict(hands=True), 'with MediaPipe, four views': dict(hands=True, views=4),
+        'without': dict(hands=False)}
+SHOWN = 'mean', 'worst_tenth', 'lowest', 'answered', 'right_when_answered'
 
 
 def mirrored(file):
@@ -21,21 +22,14 @@ def mirrored(file):
     return ImageOps.mirror(to_rgb(file))
 
 
-def interval(each, draws=2000):
-    "95 % for the mean, by drawing people"
-    each, rng = np.array(each), np.random.default_rng(0)
-    return np.quantile(each[rng.integers(len(each), size=(draws, len(each)))].mean(1), (.025, .975)).round(4).tolist()
-
-
-def summary(probs, threshold, answers, people):
+def summary(probs, threshold, files, people):
     "The mean over people, the worst tenth, each person, each sign, and what is answered"
-    right = probs.argmax(1) == answers
-    each, given = accuracy_by_person(right, people), probs.max(1) >= threshold
-    ordered = sorted(each.values())
-    signs = {sign: float(right[answers == i].mean()) for i, sign in enumerate(SIGNS) if (answers == i).any()}
-    return dict(mean=float(np.mean(ordered)), interval=interval(ordered), lowest=ordered[0], pictures=len(right),
-                worst_tenth=float(np.mean(ordered[:max(1, len(ordered)//10)])), people=each, signs=signs,
-                answered=float(given.mean()), right_when_answered=float(right[given].mean()) if given.any() else None)
+    found, given = by_person(probs, files, people), probs.max(1) >= threshold
+    right = found.report.right
+    return dict(mean=found.mean, interval=found.interval(), worst_tenth=found.worst_tenth,
+                lowest=float(found.table.accuracy.min()), pictures=len(files), people=found.table.accuracy.to_dict(),
+                signs=found.signs.accuracy.to_dict(), answered=float(given.mean()), threshold=threshold,
+                right_when_answered=float(right[given].mean()) if given.any() else None)
 
 
 def confusions(probs, answers, most=12):
@@ -43,7 +37,8 @@ def confusions(probs, answers, most=12):
     table = np.zeros((len(SIGNS), len(SIGNS)), int)
     np.add.at(table, (answers, probs.argmax(1)), 1)
     np.fill_diagonal(table, 0)
-    return [(SIGNS[i//len(SIGNS)], SIGNS[i % len(SIGNS)], int(table.flat[i])) for i in (-table.ravel()).argsort()[:most]]
+    often = [divmod(int(i), len(SIGNS)) for i in (-table.ravel()).argsort()[:most]]
+    return [(SIGNS[sign], SIGNS[taken], int(table[sign, taken])) for sign, taken in often]
 
 
 def measured(files, people, bundle=None):
@@ -53,8 +48,9 @@ def measured(files, people, bundle=None):
         reader = SignReader(bundle, **settings)
         for mirror in ('', ', in a mirror'):
             probs = reader.probabilities([*map(mirrored, files)] if mirror else files)
-            found[way + mirror] = summary(probs, reader.threshold, answers, people) | dict(mistakes=confusions(probs, answers))
-            print(way + mirror, {name: round(found[way + mirror][name], 4) for name in ('mean', 'worst_tenth', 'lowest', 'answered')}, flush=True)
+            one = summary(probs, reader.threshold, files, people) | dict(mistakes=confusions(probs, answers))
+            print(way + mirror, *(f'{name} {one[name]:.2%}' for name in SHOWN), flush=True)
+            found[way + mirror] = one
     return found
 
 
