@@ -30,6 +30,19 @@ from .datasets.sample import get_sample
 from .core.settings import Settings, get_settings
 from .core.signs import SIGNS
 
+# %% ../nbs/00_data.ipynb #211af157
+def _with_people(data, people):
+    "The same data with people's pictures among those to train on; DataError if a name is there twice"
+    files = people_files(people, data.signs, data.remarks)
+    names = tuple(sorted({*map(person_of, files)}))
+    film = {*map(person_of, data.train)}
+    if twice := film & {*names}:
+        raise DataError(f'The film lies in a folder of the same name as a person: {min(twice)}. '
+                        f'Rename the folder of the person.')
+    data.train, data.people = [*data.train, *files], names
+    if names: data.source = f'{data.source and data.source + " and "}{len(names)} people ({", ".join(names)})'
+    return data
+
 # %% ../nbs/00_data.ipynb #cd978352
 def get_data(source=None, # 'sample', 'kaggle', or folders: a list, or separated as in PATH; [] or 'none': people alone
              sets=None,   # the sets that must be there; None: all three, or 'train' where people are alone
@@ -55,19 +68,6 @@ def _folders(source):
     if source == 'none': return []
     if isinstance(source, (str, Path)): source = str(source).split(os.pathsep)
     return [Path(folder).expanduser().resolve() for folder in source]
-
-# %% ../nbs/00_data.ipynb #211af157
-def _with_people(data, people):
-    "The same data with people's pictures among those to train on; DataError if a name is there twice"
-    files = people_files(people, data.signs, data.remarks)
-    names = tuple(sorted({*map(person_of, files)}))
-    film = {*map(person_of, data.train)}
-    if twice := film & {*names}:
-        raise DataError(f'The film lies in a folder of the same name as a person: {min(twice)}. '
-                        f'Rename the folder of the person.')
-    data.train, data.people = [*data.train, *files], names
-    if names: data.source = f'{data.source and data.source + " and "}{len(names)} people ({", ".join(names)})'
-    return data
 
 # %% ../nbs/00_data.ipynb #bc8a4035
 def get_splitter(settings:Settings, # split, share for validation, seed

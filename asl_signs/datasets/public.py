@@ -60,7 +60,8 @@ def _promised(about):
 def _other(folder, about):
     "A sentence about folders among those of signs that are named after none"
     places = [one/below for one in folder.iterdir() for below in about['layout']['folders'] if (one/below).is_dir()]
-    names = sorted({one.name for place in places for one in place.iterdir() if one.is_dir() and not sign_named(one.name)})
+    within = [one for place in places for one in place.iterdir() if one.is_dir()]
+    names = sorted({one.name for one in within if not sign_named(one.name)})
     return f' Folders that are named after no sign: {", ".join(names)}.' if names else ''
 
 def _sign_in(path, layout):
