@@ -328,7 +328,8 @@ def test_version_2_is_obeyed(tmp_path):
 @pytest.mark.parametrize('name', [name for name in FIELDS if name not in SINCE_3])
 def test_version_2_needs_all_that_it_had(name, tmp_path):
     reading = {other: value for other, value in config_values(BASE).items() if other not in (name, *SINCE_3)}
-    with pytest.raises(BundleError, match=f'"{name}"'): read_bundle(bundle_with(tmp_path/'one', reading, OLDER, version=2))
+    bundle = bundle_with(tmp_path/'one', reading, OLDER, version=2)
+    with pytest.raises(BundleError, match=f'"{name}"'): read_bundle(bundle)
 
 
 def test_networks_have_the_names_of_their_version(tmp_path):

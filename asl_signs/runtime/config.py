@@ -120,7 +120,7 @@ class ReadingConfig:
     faint:float=40            # levels of contrast below which it is raised
     stretched:tuple=(40, 200) # levels between which a faint picture's contrast is stretched
     flat_weight:float=.1      # weight of the prediction for a picture below `flat`; the rest is even for all signs
-    first_crop:float=.95      # side of the first crop without a detector, by the picture's longer side; a frame is left out
+    first_crop:float=.95      # side of the first crop without a detector, by the picture's longer side
     crop_factor:float=1.6     # side of a crop around a hand, by the longer side of its landmarks' box
     crop_limits:tuple=(.25, 1.2) # smallest and largest crop around a hand, by the picture's longer side
     near:float=1/3            # side of the hand's crop, by that of the crop before, from which a prediction counts
