@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np
 import pytest
-from asl_signs.core.signs import SIGNS, sign_of
+from PIL import ImageOps
 from asl_signs.data import get_data
 from asl_signs.datasets.drawing import portrait
 from asl_signs.datasets.sample import draw_sample
@@ -91,35 +91,49 @@ def test_hands_are_looked_for_in_every_way(film, monkeypatch):
     assert [*found['found']] == [*module.SHOWN] and found['pictures'] + found['nothing'] == 2
 
 
-def test_crops_are_counted(film):
-    module = script('crops')
-    net = module.load_bundle(module.read_bundle(module.shipped_bundle())).pixel_model
-    pairs = [(lambda: portrait('B', side=200), 'B'), *module.smaller(film[:1], .5)[:1]]
-    found = module.measure(net, pairs)
-    assert [*found] == [*module.WAYS]
-    assert (found['one crop']['crops'], found['two crops, both count']['crops']) == (1, 2)
+def test_a_bundle_is_read(film):
+    assert len(script('precision').predictions(None, film[:2])) == 2
 
 
-def test_a_bundle_is_measured(film):
-    module = script('precision')
-    found = module.read_by(None, {'film': film[:2]}, hands=False)
-    assert 0 <= found['film'] <= 1
+@pytest.fixture
+def people(tmp_path):
+    "Two people with two signs each; the second one mirrored"
+    for name in ('ann', 'ben'):
+        for sign in 'BL':
+            (tmp_path/name/sign).mkdir(parents=True)
+            picture = portrait(sign, side=96)
+            picture = ImageOps.mirror(picture) if name == 'ben' else picture
+            for number in (1, 2): picture.save(tmp_path/name/sign/f'{sign}{number}.jpg')
+    return [tmp_path/'ann', tmp_path/'ben']
+
+
+def test_strangers_are_measured_person_by_person(people, monkeypatch, capsys):
+    module = script('strangers')
+    monkeypatch.setattr(module, 'WAYS', {'without': dict(hands=False)})
+    files = module.people_files(people)
+    found = module.measured(files, [*map(module.person_of, files)])
+    assert [*found] == ['without', 'without, in a mirror'] and {*found['without']['people']} == {'ann', 'ben'}
+    one = found['without']
+    assert one['pictures'] == 8 and one['lowest'] <= one['worst_tenth'] <= one['mean'] and 0 <= one['answered'] <= 1
+    assert sum(times for _, _, times in one['mistakes']) == round(8*(1 - np.mean([*one['people'].values()])))
+
+
+def test_pictures_are_shared_out_evenly():
+    module = script('people')
+    pictures = {Path(f'{name}{i}'): name for name, count in (('film', 90), ('ann', 8), ('ben', 40)) for i in range(count)}
+    def count(people, number):
+        names = [pictures[file] for file in module.shared(pictures, people, number)]
+        return {name: names.count(name) for name in people}
+    assert count(['film'], 60) == dict(film=60)
+    assert count(['film', 'ann', 'ben'], 60) == dict(film=26, ann=8, ben=26)
 
 
 def test_the_card_says_what_was_measured():
     module = script('ship')
-    card = module.measured(json.loads((module.READER/'ablation.json').read_text()))
-    assert len(card) == 4 and all('%' in line for line in card.values())
-
-
-def test_a_row_of_the_ablation_is_counted(film):
-    module = script('ablation')
-    def read(files, find): return np.log(np.eye(29)[[SIGNS.index(sign_of(file)) for file in files]] + 1e-12)
-    sets = module.Sets(film, film, dict.fromkeys(('held-out film', 'second test set'), film[::12]))
-    found = module.accuracies('the reader, both', read, sets) # with the threshold of the reader that was kept
-    assert {one['value'] for one in found.values()} == {1} and 'interval' in found['second test set']
-    assert found['held-out film']['given']['answered'] == 1
-    assert module.given(np.eye(29), SIGNS, .5) == dict(threshold=.5, answered=1, right=1)
+    found = json.loads((module.RESULTS/'people'/'strangers.json').read_text())
+    card = module.measured(found)
+    assert len(card) == 8 and all('%' in line for line in card.values()) and 'strangers' in [*card][0]
+    assert any('Deaf' in line for line in module.failures(found))
 
 
 def test_a_sentence_is_filmed(film):

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from asl_signs.app import launch, stream_reader
 from asl_signs.data import get_data
 from asl_signs.core.pictures import to_rgb
-from asl_signs.models.recipe import take_apart
+from asl_signs.datasets.film import film_splitter
 from asl_signs.core.signs import sign_of
 from measuring import RESULTS, parser
 from speller import levenshtein
@@ -59,7 +59,8 @@ def main(argv=None):
     args.add_argument('film', help='a folder')
     args.add_argument('--hands', action='store_true', help='look for the hand first')
     args = args.parse_args(argv)
-    frames = sorted(take_apart(get_data(args.film, sets=['train']).train)[1])
+    film = get_data(args.film, sets=['train']).train
+    frames = sorted(film[i] for i in film_splitter()(film)[1])
     with TemporaryDirectory() as folder:
         write_y4m(film := Path(folder)/'film.y4m', pictures := [*shown(frames, TEXT)], RATE)
         text = spelt(stream_reader(hands=args.hands), film, len(pictures)/RATE - HELD/2)
