@@ -110,13 +110,12 @@ SERIES = [FRAMES, points(original('validation, random frames')), 28, points(orig
 
 KNOWN = {
 'index': {
+    'Strangers are 26 people': [len(kept('people/strangers')['people']['with MediaPipe']['people'])],
     'A network trained on 87,000 pictures of hands read 99.99 % of those kept for validation, 28 of 28 test pictures, and then 61.95 %': SERIES,
     'where the other 38 % went': [points(original('validation, random frames')) - points(PHOTOGRAPHS)],
     'with Python 3.11 or newer': PLACE,
-    '21 joints that MediaPipe finds': KNOWN_FACT,
-    'all 420 photographs counted': [READER['pictures']],
-    'a bundle of 7 MB': [SHIPPED],
-    '[Apache License 2.0]': PLACE, 'under GPL-2.0': PLACE},
+    '[Apache License 2.0]': PLACE,
+    'under GPL-2.0': PLACE},
 '00_data': {
     '26 letters': KNOWN_FACT,
     'a network trained on 87,000 pictures read 99.99 % of the pictures kept for validation, then 28 of 28 test pictures, and then 61.95 %': SERIES,
@@ -177,36 +176,10 @@ KNOWN = {
         [100*.8*420/(8400 + .8*420), *share(scored('6-merged')), *bounds(scored('6-merged')['interval'])],
     '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
     'by 13.57 points in the last row, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
-    'repeating them is worth 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth'),
-    'MediaPipe finds 21 joints': KNOWN_FACT,
-    '300 frames a sign from each': SETTING,
-    '200 batches of pictures where the reader had 2,000, and 750 of joints where it had 1,500': [SETTING, KEPT['steps'], SETTING, SETTING],
-    'is worth 6.7 points (27.6 to 34.3 %)': [idea('the same without mirroring') - idea(MIRRORED), idea(MIRRORED), idea('the same without mirroring')],
-    '33.1 to 47.6 %, and 48.5 to 62.7 % on film made harder': [idea(name, which) for which in ('second test set', 'made harder') for name in ('light, lens and file', 'skin and background')],
-    'is worth nothing here: 41.2 %': [idea('pictures mixed in pairs (mixup)')],
-    'slowly: 69.3 %': [idea('the same, slowly')],
-    '(65.2 and 64.5 %)': [idea('the same, hands bent into others'), idea('the same, the layers on top first')],
-    'begin at 82.9 %': [idea('joints, one view, nothing varied')],
-    'The fused reader reads 90.7 %, where 94 was hoped for, and the joints alone 89.8, one photograph short of 90':
-        [points(READER), 'hoped for', idea('the reader, joints alone'), 'hoped for']},
+    'repeating them is worth 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth')},
 '04_inference': {
-    'above which 95 % of the answers are right': SETTING,
-    'On the 420 photographs of the second test set, the reader answered 81 % with hands, and 94 % of those answers were right':
-        [READER['pictures'], *(100*READER['given'][name] for name in ('answered', 'right'))],
-    'Without hands it answered 78 %, and 88 % were right': [100*WHOLE['given'][name] for name in ('answered', 'right')],
-    '(resnet18 at 200 pixels': SETTING,
-    '| first answer of a fresh process | 4.14 s | 0.22 s | 18.9 (18.4 to 21.2) |': compared('first answer of a fresh process'),
-    '| one picture after another, each | 19.9 ms | 3.7 ms | 5.3 (5.0 to 7.5) |': compared('one picture', SPEED['one picture']['pictures'], 1e3),
-    '| 200 pictures, each | 18.3 ms | 2.3 ms | 8.1 (8.1 to 8.1) |': [SPEED[MANY := "many pictures, against the original's loop"]['pictures'], *compared(MANY, 200, 1e3)],
-    '| memory at most | 938 MB | 111 MB | 8.4 times less |': [SPEED['memory, MB'][name] for name in ('plain', 'ours', 'ratio')],
-    '1.5 times in frames of held-out film': [CROPS['held-out film']['until `enough`']['crops']],
-    'the reader reads 52 a second one after another and 95 in `; in four ways, 17 and 31': [SPEED[f'with hands, {views}, a second'][how] for views in ('1 view', '4 views') for how in ('one_by_one', 'many')],
-    '(720 frames), it reads the same': [PRECISION['pictures']['held-out film']],
-    '| float32, whole pictures | 14.2 MB | 94.2 % | 69.4 % |': weights('float32'),
-    '| float16, whole pictures (what ships) | 7.3 MB | 94.2 % | 69.4 % |': weights('float16'),
-    '| int8 for pixels, whole pictures | 5.0 MB | 93.3 % | 67.4 % |': weights('int8'),
-    '| float16, hands, one view | | 94.6 % | 68.8 % |': weights('float16, hands, views=1'),
-    '| float16, hands, four views | | 96.3 % | 68.2 % |': weights('float16, hands, views=4')},
+    'resnet18 at 200 pixels': SETTING,
+    'above which 95 % of the answers are right': SETTING},
 '05_app': {
     'on two cores that the browser shared, 26 a second with hands and all 30 of the camera': [next(row['readings_per_second'][0] for row in APP if row['reader'] == name) for name in ('hands', 'no hands')],
     'to 24 by 24 pixels': SETTING,
@@ -223,7 +196,6 @@ KNOWN = {
     'we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
-    '87,000 pictures and five epochs make 435,000 times that': [FRAMES, 5*FRAMES],
     '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
 'drawing': {
     'The straight finger ends at 2.08': EXAMPLE, "tip is back at 0.63": EXAMPLE, 'All joints together are 21 points': KNOWN_FACT, 'by more than 20 of 255 steps': SETTING},
@@ -250,17 +222,9 @@ KNOWN = {
          [min(HANDS['found_in_nothing_by_view']), max(HANDS['found_in_nothing_by_view']), HANDS['nothing'],
           HANDS['found_in_nothing_in_any_view']]},
 'landmarker': {'Its 2.7 million weights': KNOWN_FACT},
-'crops': {
-    '| film, 2,878 frames | 89.7 % | 94.5 % | 94.3 % | 94.7 % | 95.0 %, 1.5 crops |': [CROPS['held-out film']['pictures'], *ways('held-out film')],
-    '| the same, made harder | 63.4 % | 70.0 % | 69.7 % | 68.7 % | 69.3 %, 2.3 crops |': ways('made harder'),
-    '| before drawn backgrounds, 819 pictures | 69.0 % | 78.6 % | 78.0 % | 79.1 % | 78.8 %, 2.0 crops |': [CROPS['the hand 1 times as large']['pictures'], *ways('the hand 1 times as large')],
-    '| the hand .7 times as large | 50.8 % | 77.8 % | 80.3 % | 82.8 % | 81.1 %, 2.3 crops |': [.7, *ways('the hand 0.7 times as large')],
-    '| .5 times | 28.0 % | 69.4 % | 78.1 % | 82.1 % | 80.7 %, 2.6 crops |': [.5, *ways('the hand 0.5 times as large')],
-    '| .35 times | 10.5 % | 56.0 % | 74.7 % | 80.1 % | 76.8 %, 2.9 crops |': [.35, *ways('the hand 0.35 times as large')],
-    '| .25 times | 3.1 % | 34.8 % | 62.4 % | 68.9 % | 63.4 %, 3.1 crops |': [.25, *ways('the hand 0.25 times as large')]},
 'pictures': {'needs 40 GB of memory': SUM, 'takes 268 MB': [4*MOST_PIXELS/1e6], 'makes 1.0000001 out of 1': EXAMPLE},
 'plots': {'how many of 30 photographs': KNOWN_FACT},
-'recipe': {'above which 95 % of the answers are right': SETTING, 'training took 52 minutes': [KEPT['seconds']/60]},
+'recipe': {},
 'sample': {
     'correlate] at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
@@ -268,4 +232,4 @@ KNOWN = {
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
 'report': {'take the middle 95 % of the accuracies': SETTING},
 'speller': {'On its way up, 0.4 does not suffice': EXAMPLE},
-'page': {'25 times a second': EXAMPLE}}
+'page': {}}

@@ -120,7 +120,8 @@ def test_strangers_are_measured_person_by_person(people, monkeypatch, capsys):
 
 def test_pictures_are_shared_out_evenly():
     module = script('people')
-    pictures = {Path(f'{name}{i}'): name for name, count in (('film', 90), ('ann', 8), ('ben', 40)) for i in range(count)}
+    counts = dict(film=90, ann=8, ben=40)
+    pictures = {Path(f'{name}{i}'): name for name in counts for i in range(counts[name])}
     def count(people, number):
         names = [pictures[file] for file in module.shared(pictures, people, number)]
         return {name: names.count(name) for name in people}
