@@ -58,7 +58,8 @@ def detector_network(size='size'):
     nodes = [('Cast', 'pictures', 'numbers', dict(to=1)), ('ReduceSum', 'numbers axes', 'sum', dict(keepdims=0)),
              ('MatMul', 'sum places_of', 'moved', {}), ('Add', 'moved usual', 'squares', {})]
     return graph(nodes, dict(pictures=['n', size, size, 3]), dict(squares=['n', 3]),
-                 axes=_AXES['axes'], places_of=np.float32(np.random.default_rng(2).normal(size=(3, 3))/1e7), usual=np.float32([.1, 0, .6]))
+                 axes=_AXES['axes'],
+                 places_of=np.float32(np.random.default_rng(2).normal(size=(3, 3))/1e7), usual=np.float32([.1, 0, .6]))
 
 
 FILES = {'pixels.onnx': pixel_network(), 'landmarks.onnx': landmark_network()}

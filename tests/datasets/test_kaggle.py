@@ -296,7 +296,7 @@ except KeyboardInterrupt: sys.exit('Interrupted')
 
 def started(stderr=subprocess.PIPE, **options):
     "A process of its own that fetches"
-    env = os.environ | {'PYTHONPATH': str(Path(__file__).parent.parent)}
+    env = os.environ | {'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
     return subprocess.Popen([sys.executable, '-c', FETCH], env=env, text=True,
                             stdout=subprocess.PIPE, stderr=stderr, **options)
 

@@ -21,7 +21,7 @@ from asl_signs.runtime.landmarks import (NUMBERS, Hand, HandsError, crop_hand, f
 from asl_signs.core.pictures import PictureError
 from waiting import LONG, wait_for
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 WEIGHTS = bytes(range(256))*400 # stands in for them
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -312,11 +312,11 @@ def test_no_pictures_and_unknown_pictures(files):
     with pytest.raises(HandsError, match='No hand was looked for in .*K007.png and 1 others'): found.of(files[7:9])
 
 
-PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')]))
+PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS/'runtime'), str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')]))
 
 def search(files, gate=None): return f'''if True:
     from pathlib import Path
-    from test_hands import ByColour, find_hands, hands
+    from test_landmarks import ByColour, find_hands, hands
     hands._IDLE = 1
     print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({gate and str(gate)!r}), workers=2).found.sum())'''
 

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings, strategies as st
 from asl_signs.core.signs import SIGNS
 from asl_signs.runtime.speller import Seen, Speller, edited, holder, standing, votes
 
-MEASURE = Path(__file__).resolve().parent.parent/'bench'/'measure'
+MEASURE = Path(__file__).resolve().parents[2]/'bench'/'measure'
 WINDOW, HOLD = Speller().window, Speller().hold
 letters, words = st.sampled_from(SIGNS[:26]), st.text(st.sampled_from(SIGNS[:26]), min_size=1, max_size=5)
 ticks = st.integers(0, 1024).map(lambda n: n/1024)  # exact in binary, so adding whole seconds loses nothing

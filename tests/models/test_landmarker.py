@@ -9,7 +9,7 @@ from asl_signs.runtime.landmarks import HandsError
 from asl_signs.models.landmarker import BLOCKS, Block, LandmarkNet, SameConv, in_order, landmark_net, network_in
 from asl_signs.models.pixels import LANDMARKER, PixelNet, recipe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PLACES = os.environ.get('ASL_SIGNS_HAND_MODEL'), ROOT.parent/'shared'/'data'/'hand_landmarker.task'
 TASK = next((file for file in PLACES if file and Path(file).exists()), None)
 mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')),

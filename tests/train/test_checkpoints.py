@@ -109,10 +109,10 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(tmp_path, capfd):
 
 SCRIPT = '''
 import sys, time
-sys.path.insert(0, sys.argv[3])
 from pathlib import Path
+sys.path[:0] = sys.argv[3], str(Path(sys.argv[3]).parent)
 from fastai.vision.all import Callback
-from test_resume import training
+from test_checkpoints import training
 class Stuck(Callback):
     def before_batch(self):
         if (self.n_epoch, self.epoch, self.iter) != (3, 1, 1): return
