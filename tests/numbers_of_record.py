@@ -6,7 +6,6 @@ long as it has to be to fit nowhere else; what is listed for one notebook does n
 import json, math, re
 from pathlib import Path
 import numpy as np
-from asl_signs.runtime.bundle import shipped_bundle
 from asl_signs.metrics.heatmaps import heat_at_edge
 from asl_signs.datasets.kaggle import DATASETS
 from asl_signs.core.pictures import MOST_PIXELS
@@ -14,7 +13,6 @@ from asl_signs.core.signs import SIGNS
 
 RESULTS = Path(__file__).resolve().parent.parent/'results'
 PLACE, SETTING, KNOWN_FACT, SUM, EXAMPLE = 'a place or a version', 'a setting', 'known from elsewhere', 'simple arithmetic', 'an example, or a part of one'
-FOUND = 'what the figure above it shows'
 
 
 def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
@@ -45,9 +43,6 @@ def bounds(interval): return [100*bound for bound in interval]
 def share(accuracy): return [points(accuracy), accuracy['pictures']]
 
 
-def idea(name, which='second test set'): return points(ABLATION[name]['accuracies'][which])
-
-
 def split(kept_frames, which='accuracy'): return next(100*run[which] for run in kept('film/splits')['runs'] if kept_frames in run['kept'])
 
 
@@ -74,36 +69,15 @@ def too_sure(report):
 def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'].values() for sign in signs)
 
 
-KEPT, MIRRORED = kept('reader/kept/reader')['facts'], "fastai's usual variations, mirroring included"
-ORIGINAL, PAIRS, ABLATION, CROPS = kept('1-original'), kept('evaluation/pairs')['pairs'], kept('reader/ablation'), kept('reader/crops')['sets']
+ORIGINAL, PAIRS = kept('1-original'), kept('evaluation/pairs')['pairs']
 RANDOM, FILM = kept('evaluation/2-original-random'), kept('evaluation/3-original-film')
 FAVOURITES = 'W', 'L', 'Y', 'N', 'space', 'Q'
-SPEED, APP, PRECISION = kept('inference/speed'), kept('inference/app')['measured'], kept('inference/precision')
+APP = kept('inference/app')['measured']
 AUGMENTATION = kept('reader/augmentation')['milliseconds for 64 pictures']
-READER, WHOLE = (ABLATION[f'the reader, {name}']['accuracies']['second test set'] for name in ('both', 'whole picture'))
 PHOTOGRAPHS = original('second test set')
 FRAMES = ORIGINAL['data']['train']
-SHIPPED = sum(file.stat().st_size for file in shipped_bundle().iterdir())/1e6
 HANDS, DETECTION = kept('hands/film'), kept('hands/detection')
 LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
-
-
-def compared(name, per=1, unit=1):
-    "What the lessons' learner needs, what the reader needs, and how many times as fast it is, with the range"
-    row = SPEED[name]
-    return [row['plain']*unit/per, row['ours']*unit/per, row['ratio'], row['lowest'], row['highest']]
-
-
-def weights(name):
-    "Megabytes, if they were measured, and what is read of held-out film, as it is and made harder"
-    row = PRECISION['rows'][name]
-    return [*[row[key] for key in ('megabytes',) if key in row], 100*row['held-out film'], 100*row['made harder']]
-
-
-def ways(pictures):
-    "What is read by each way to crop, and how many crops the last of them takes"
-    rows = [way for way in CROPS[pictures].values() if isinstance(way, dict)]
-    return [*(100*row['accuracy'] for row in rows), rows[-1]['crops']]
 
 
 SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]

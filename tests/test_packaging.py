@@ -8,6 +8,7 @@ from asl_signs.datasets.drawing import portrait
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = 'onnxruntime', 'numpy', 'pillow'
+NETWORKS = 'pixels', 'landmarks', 'detector'
 # What starts there knows nothing of this environment and its variables.
 APART = {name: value for name, value in os.environ.items() if not name.startswith(('PYTHON', 'ASL_SIGNS_'))}
 HEAVY = 'torch', 'fastai', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'filelock', 'platformdirs', 'tqdm', 'mediapipe'
@@ -41,7 +42,7 @@ def test_sdist_has_what_building_needs(built):
     with tarfile.open(next(built.glob('*.tar.gz'))) as sdist:
         names = {name.split('/', 1)[1] for name in sdist.getnames() if '/' in name}
     assert {'settings.ini', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'asl_signs/data.py',
-            'asl_signs/runtime/shipped/sight.onnx'} <= names
+            'asl_signs/datasets/people.json', *(f'asl_signs/runtime/shipped/{name}.onnx' for name in NETWORKS)} <= names
 
 
 def test_wheel_works_elsewhere(built, tmp_path):

@@ -1,8 +1,8 @@
 "The tables of README and notebooks, made from invented results"
 import json
 import pytest
-from tables import (COMPARED, READ, ablation_table, bench_table, keep, read_results, recipe_table, results_table, share,
-                    with_interval)
+from tables import (COMPARED, READ, ablation_table, bench_table, keep, people_table, read_results, recipe_table,
+                    results_table, share, with_interval)
 
 
 @pytest.mark.parametrize('accuracy, said', [
@@ -64,3 +64,16 @@ def test_what_an_idea_is_worth(timed, times, tmp_path):
     made = ablation_table(tmp_path, 'with a', timed=timed)
     assert made.endswith(f'| with a hat | 50.0 % | 50.0 % | 25.00 % of 8 (10.0 to 40.0) |{times}')
     assert len(made.splitlines()) == 3
+
+
+def test_strangers_come_before_everything_else(tmp_path):
+    one = dict(mean=.9, interval=[.85, .94], worst_tenth=.7, answered=.8, right_when_answered=.96, pictures=2000,
+               people=dict(ann=.7, ben=1.))
+    ways = {'with MediaPipe': one, 'without': one | dict(mean=.5)}
+    with pytest.raises(FileNotFoundError, match='bench/measure/strangers.py'): people_table(tmp_path)
+    (tmp_path/'people').mkdir()
+    (tmp_path/'people'/'strangers.json').write_text(json.dumps(dict(people=ways)))
+    alone = people_table(tmp_path).splitlines()
+    assert alone[2] == '| mean over 2 strangers, 2,000 pictures | 90.0 % | 50.0 % |' and 'danrasband' not in alone[-1]
+    (tmp_path/'people'/'strangers.json').write_text(json.dumps(dict(people=ways, danrasband=ways)))
+    assert people_table(tmp_path).splitlines() == [*alone, '| danrasband, 2,000 photographs | 90.0 % | 50.0 % |']

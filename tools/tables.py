@@ -66,22 +66,29 @@ def _results_row(run):
     return [run['title'], '{arch}, {size}'.format(**run['settings']), *map(share, first), with_interval(last)]
 
 
+WITH_OR_WITHOUT = 'with MediaPipe', 'without' # ways to read
+
+
 def people_table(folder:Path # `results`
-                ) -> str:    # Markdown
-    "How the reader that ships reads people it has never seen; FileNotFoundError if that was not measured"
-    found = json.loads((folder/'people'/'strangers.json').read_text())
-    ways = ['with MediaPipe', 'without']
-    def row(who, name): return [f'{100*found[who][way][name]:.1f} %' for way in ways]
-    bounds = [' to '.join(f'{100*bound:.1f}' for bound in found['people'][way]['interval']) for way in ways]
-    strangers, pictures = len(found['people'][ways[0]]['people']), found['people'][ways[0]]['pictures']
-    alone = found['danrasband'][ways[0]]['pictures']
-    return table(['right', *ways], [
-        [f'mean over {strangers} strangers, {pictures:,} pictures', *row('people', 'mean')],
-        ['95 % interval, drawing people', *bounds],
-        ['the worst tenth of them', *row('people', 'worst_tenth')],
-        ['answers given at the threshold', *row('people', 'answered')],
-        ['of these right', *row('people', 'right_when_answered')],
-        [f'danrasband, {alone:,} photographs', *row('danrasband', 'mean')]])
+                ) -> str:    # Markdown; FileNotFoundError if it was not measured
+    "How the reader that ships reads people it has never seen"
+    file = folder/'people'/'strangers.json'
+    if not file.exists(): raise FileNotFoundError(f'{file} is missing. Measure it: bench/measure/strangers.py')
+    found = json.loads(file.read_text())
+    strangers = [found['people'][way] for way in WITH_OR_WITHOUT]
+    bounds = [' to '.join(f'{100*bound:.1f}' for bound in one['interval']) + ' %' for one in strangers]
+    title = f'mean over {len(strangers[0]["people"])} strangers, {strangers[0]["pictures"]:,} pictures'
+    rows = [_share_row(title, strangers, 'mean'), ['95 % interval, drawing people', *bounds],
+            _share_row('the worst tenth of them', strangers, 'worst_tenth'),
+            _share_row('pictures with an answer at the threshold', strangers, 'answered'),
+            _share_row('answers that are right', strangers, 'right_when_answered')]
+    if 'danrasband' in found:
+        alone = [found['danrasband'][way] for way in WITH_OR_WITHOUT]
+        rows.append(_share_row(f'danrasband, {alone[0]["pictures"]:,} photographs', alone, 'mean'))
+    return table(['read rightly', *WITH_OR_WITHOUT], rows)
+
+
+def _share_row(title, ways, name): return [title, *(f'{100*one[name]:.1f} %' for one in ways)]
 
 
 def benchmark(folder:Path # `results`

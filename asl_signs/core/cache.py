@@ -6,13 +6,14 @@ Docs: https://asl-signs.github.io/asl_signs/core/cache.html.md"""
 
 # %% auto #0
 __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'no_telemetry', 'writing', 'atomic_path', 'lock', 'fingerprint',
-           'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record', 'recorded']
+           'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record', 'recorded', 'measured']
 
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
 import ctypes, errno, hashlib, json, math, os, sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 from weakref import WeakSet
 
 # %% ../../nbs/core/02_cache.ipynb #cb510377
@@ -198,3 +199,14 @@ def recorded(path:str|Path|None=None # a metrics file; by default the output fol
     "The accuracies recorded so far"
     path = Path(path or out_dir()/'metrics.json')
     return json.loads(path.read_text())['accuracies'] if path.exists() else {}
+
+# %% ../../nbs/core/02_cache.ipynb #5628a137
+_RESULTS = 'https://raw.githubusercontent.com/asl-signs/asl_signs/main/results'
+
+def measured(name:str # of a file in `results/`, such as 'people/strangers.json'
+            ) -> dict: # OSError where there is neither the repository nor a network
+    "What was measured and kept in the repository"
+    import asl_signs
+    file = Path(asl_signs.__file__).parents[1]/'results'/name
+    if file.exists(): return json.loads(file.read_text(encoding='utf-8'))
+    with urlopen(f'{_RESULTS}/{name}', timeout=30) as answer: return json.load(answer)

@@ -146,6 +146,9 @@ def train_landmarks(hands:Hands,      # as `find_hands` returns them
 # %% ../../nbs/models/01_joints.ipynb #g00000c1
 class Ensemble(nn.ModuleList):
     "Several `LandmarkClassifier`s of one size, averaged"
+    def __init__(self, networks=()): # an iterable of `LandmarkClassifier`
+        super().__init__(networks)
+
     @property
     def hidden(self):
         "Numbers between the layers of each"
