@@ -76,16 +76,16 @@ def people_table(folder:Path # `results`
     if not file.exists(): raise FileNotFoundError(f'{file} is missing. Measure it: bench/measure/strangers.py')
     found = json.loads(file.read_text())
     strangers = [found['people'][way] for way in WITH_OR_WITHOUT]
-    bounds = [' to '.join(f'{100*bound:.1f}' for bound in one['interval']) + ' %' for one in strangers]
+    bounds = [' to '.join(f'{100*bound:.1f}' for bound in one['interval']) for one in strangers]
     title = f'mean over {len(strangers[0]["people"])} strangers, {strangers[0]["pictures"]:,} pictures'
     rows = [_share_row(title, strangers, 'mean'), ['95 % interval, drawing people', *bounds],
             _share_row('the worst tenth of them', strangers, 'worst_tenth'),
-            _share_row('pictures with an answer at the threshold', strangers, 'answered'),
-            _share_row('answers that are right', strangers, 'right_when_answered')]
+            _share_row('answers given at the threshold', strangers, 'answered'),
+            _share_row('of these right', strangers, 'right_when_answered')]
     if 'danrasband' in found:
         alone = [found['danrasband'][way] for way in WITH_OR_WITHOUT]
         rows.append(_share_row(f'danrasband, {alone[0]["pictures"]:,} photographs', alone, 'mean'))
-    return table(['read rightly', *WITH_OR_WITHOUT], rows)
+    return table(['right', *WITH_OR_WITHOUT], rows)
 
 
 def _share_row(title, ways, name): return [title, *(f'{100*one[name]:.1f} %' for one in ways)]
