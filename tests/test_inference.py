@@ -173,16 +173,15 @@ def test_a_large_picture_is_read_small_and_its_box_is_its_own():
 
 @pytest.mark.parametrize('sign', 'BLWY')
 def test_a_left_hand_is_read_like_a_right_one(sign, pictures):
-    "Its landmarks say that it is one, and its pixels are seen in a mirror"
+    "Landmarks and pixels are read as they are and in a mirror, and averaged: no guess of which hand it is decides"
     picture, fusion = Image.open(pictures[3]).convert('RGB'), with_hands(Stand(sign)).fusion
     hands, mirrored = (Hands([None], Stand(sign, turned).look(None)[None]) for turned in (False, True))
-    right, is_left = fusion.landmark_log_probs(hands)
-    left, is_left_too = fusion.landmark_log_probs(mirrored)
+    right, left = (fusion.landmark_log_probs(one)[0] for one in (hands, mirrored))
     assert SIGNS[right[0].argmax()] == SIGNS[left[0].argmax()] == sign
-    assert not is_left[0] and is_left_too[0]
+    np.testing.assert_allclose(right, left, atol=.01)
     flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    log_probs = fusion.pixel_log_probs([flipped], mirrored, is_left_too)
-    np.testing.assert_allclose(log_probs, fusion.pixel_log_probs([picture], hands), atol=.01)
+    log_probs = fusion.pixel_log_probs([flipped], mirrored)
+    np.testing.assert_allclose(log_probs, fusion.pixel_log_probs([picture], hands), atol=.02)
 
 
 def test_without_mediapipe_it_says_so_once(pictures, monkeypatch):
@@ -199,7 +198,7 @@ def test_what_ships_is_small_and_says_where_it_comes_from():
     bundle = read_bundle(shipped_bundle())
     assert sum(file.stat().st_size for file in shipped_bundle().iterdir()) < 8e6
     card = bundle.files['README.md'].decode()
-    for words in ('GPL-2.0', 'no translator', 'second test set', 'Where it fails'): assert words in card, words
+    for words in ('GPL-2.0', 'no translator', 'danrasband', 'strangers', 'Where it fails'): assert words in card, words
     assert bundle.about['version'] in (2, 3) and 0 < min(bundle.config.thresholds) and max(bundle.config.thresholds) < 1
 
 
@@ -373,14 +372,28 @@ def frames():
         return [(name.split('/')[-2], Image.open(io.BytesIO(archive.read(name))).convert('RGB')) for name in chosen]
 
 
+@pytest.fixture(scope='module')
+def as_they_are(frames):
+    "How many of the frames are read rightly, and how many get a wrong answer"
+    readings = [*SignReader(hands=False).read_many([picture for _, picture in frames], progress=False)]
+    pairs = [*zip(readings, [sign for sign, _ in frames])]
+    return sum(one.best == sign for one, sign in pairs), sum(one.sign not in (None, sign) for one, sign in pairs)
+
+
+@film
+def test_frames_as_they_are_are_read(as_they_are, frames):
+    right, wrong = as_they_are
+    assert right >= .9*len(frames) and wrong <= .05*len(frames)
+
+
 @film
 @pytest.mark.parametrize('how', DARK)
-def test_a_faint_frame_is_read_right_or_not_at_all(how, frames, reader):
+def test_a_faint_frame_is_read_nearly_as_well_or_not_at_all(how, frames, reader, as_they_are):
     seen = [changed(picture, DARK[how]) for _, picture in frames]
     readings = [*reader.read_many(seen, progress=False)]
-    assert sum(one.sign not in (None, sign) for one, (sign, _) in zip(readings, frames)) <= .03*len(frames)
-    right = sum(one.best == sign for one, (sign, _) in zip(readings, frames))
-    if how in READABLE: assert right >= .9*len(frames)
+    right, wrong = as_they_are
+    assert sum(one.sign not in (None, sign) for one, (sign, _) in zip(readings, frames)) <= wrong + .03*len(frames)
+    if how in READABLE: assert sum(one.best == sign for one, (sign, _) in zip(readings, frames)) >= .9*right
     else: assert all(one.sign is None for one, picture in zip(readings, seen) if contrast(picture) < ReadingConfig.flat)
 
 
