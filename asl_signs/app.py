@@ -124,8 +124,11 @@ _STREAMS = 8 # at once; whoever comes then waits until one has ended
 
 def _connect(gr, reader, inputs, screen, buttons):
     "Let each event of the page call one function, and show what it returns"
-    def shown(seen): return [gr.skip() if part is None else part for part in (seen.panel, seen.text, seen.said)]
+    def shown(seen):
+        "The parts of a screen, or that they stay"
+        return [gr.skip() if part is None else part for part in (seen.panel, seen.text, seen.said)]
     def uploaded(path):
+        "The parts of a screen, and the picture that was read"
         seen = read_upload(reader, path)
         return [*shown(seen), seen.picture]
 

@@ -56,6 +56,7 @@ def _in_film(place):
 def _frames(folders, of):
     own = {folder.parent for folder, files in folders.items() if not all(_in_film(of[file]) for file in files)}
     def take(folder, file):
+        "Which stretch of the film it is"
         return '' if folder.parent in own else f', take {sum(number_of(file) >= first for first, _ in TAKES)}'
     return {file: f'{folder}{take(folder, file)}' for folder, files in folders.items() for file in files}
 

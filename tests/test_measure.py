@@ -56,6 +56,14 @@ def test_results_hold_no_code():
     assert kinds <= {'.json', '.pth', '.md'}
 
 
+def test_what_comes_with_the_library_is_what_was_measured():
+    shown = ROOT/'asl_signs'/'metrics'/'measured'
+    copies = [*shown.rglob('*.json')]
+    assert len(copies) == 3
+    for copy in copies: # copy it again from results/ where this fails
+        assert copy.read_bytes() == (ROOT/'results'/copy.relative_to(shown)).read_bytes()
+
+
 def test_scripts_that_texts_name_exist():
     texts = [*(ROOT/'results').rglob('*.md'), *(ROOT/'results').rglob('*.json'), *(ROOT/'nbs').glob('*.ipynb')]
     named = {name for file in [*texts, ROOT/'README.md', ROOT/'CONTRIBUTING.md', ROOT/'Makefile']

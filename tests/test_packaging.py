@@ -56,6 +56,8 @@ def test_wheel_works_elsewhere(built, tmp_path):
 
 def test_wheel_has_the_package_and_nothing_beside_it(built):
     with ZipFile(next(built.glob('*.whl'))) as wheel: names = wheel.namelist()
+    assert {f'asl_signs/{name}' for name in ('web/page.css', 'web/page.js', 'datasets/people.json',
+            'metrics/measured/people/strangers.json', 'metrics/measured/inference/speed.json')} <= {*names}
     assert {name.split('/')[0] for name in names} == {'asl_signs', f'asl_signs-{asl_signs.__version__}.dist-info'}
     gone = [f'asl_signs/{name}.py' for name in ('lessons', 'pages', 'results')]
     assert not {*gone} & {*names}

@@ -11,9 +11,9 @@ __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'no_telemetry', 'writi
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
 import ctypes, errno, hashlib, json, math, os, sys
 from contextlib import contextmanager, suppress
+from importlib.resources import files as resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.request import urlopen
 from weakref import WeakSet
 
 # %% ../../nbs/core/02_cache.ipynb #cb510377
@@ -201,12 +201,7 @@ def recorded(path:str|Path|None=None # a metrics file; by default the output fol
     return json.loads(path.read_text())['accuracies'] if path.exists() else {}
 
 # %% ../../nbs/core/02_cache.ipynb #5628a137
-_RESULTS = 'https://raw.githubusercontent.com/asl-signs/asl_signs/main/results'
-
-def measured(name:str # of a file in `results/`, such as 'people/strangers.json'
-            ) -> dict: # OSError where there is neither the repository nor a network
-    "What was measured and kept in the repository"
-    import asl_signs
-    file = Path(asl_signs.__file__).parents[1]/'results'/name
-    if file.exists(): return json.loads(file.read_text(encoding='utf-8'))
-    with urlopen(f'{_RESULTS}/{name}', timeout=30) as answer: return json.load(answer)
+def measured(name:str # of a file, such as 'people/strangers.json'
+            ) -> dict: # FileNotFoundError if it does not come with the library
+    "What was measured, of the files in `results/` that come with the library"
+    return json.loads((resources('asl_signs.metrics')/'measured'/name).read_text(encoding='utf-8'))

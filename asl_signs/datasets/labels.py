@@ -18,7 +18,7 @@ from .people import person_of
 # %% ../../nbs/datasets/14_labels.ipynb #f07c4693
 def edge_features(files,       # pictures of people
                   cells:int=8, # fields along each side
-                  turns:int=6  # directions that are told apart
+                  turns:int=6  # directions that are distinguished
                  ) -> np.ndarray: # float32 (files, cells*cells*turns), rows of length 1
     "Edges by field and direction, without what is common to a person's pictures"
     rows, names = np.stack([_edges(file, cells, turns) for file in files]), np.array([*map(person_of, files)])
@@ -85,7 +85,8 @@ def slipped_labels(files,     # pictures of people, `<person>/<sign>/<name>`
     own = votes.to_numpy()[np.arange(len(files)), votes.columns.get_indexer(signs)]
     like, numbers = votes.fillna(0).idxmax(axis=1), [*map(number_of, files)]
     table = pd.DataFrame(dict(person=people, sign=signs, like=like, number=numbers))
-    table['odd'] = (votes.max(axis=1) >= .6) & (own <= .15)
+    shown_by = table.groupby('sign').person.transform('nunique') # what nobody else shows has no neighbours of its own
+    table['odd'] = (votes.max(axis=1) >= .6) & (own <= .15) & (shown_by > 1)
     rows = [row for _, cell in table.groupby(['person', 'sign']) for row in _odd_ones(cell)]
     return pd.DataFrame(rows, columns=columns)
 
@@ -106,4 +107,5 @@ def slips_in_words(found:pd.DataFrame # as `slipped_labels` made it
 def _ranges(numbers):
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
-    return ', '.join(f'{a}' if a == b else f'{a} to {b}' for a, b in zip(starts, ends))
+    found = [f'{a}' if a == b else f'{a} to {b}' for a, b in zip(starts, ends)]
+    return ', '.join(found[:8]) + (' and more' if found[8:] else '')

@@ -110,7 +110,9 @@ def _distort(function, strength, pictures, first=0):
 # %% ../../nbs/metrics/02_distortions.ipynb #95144a70
 def _right_in(reader, files, answers, distortions, first, bar):
     "How many of a chunk are read: as they are, then under each distortion at each strength"
-    def count(pictures): return int(score(ask(reader, pictures), answers).right.sum())
+    def count(pictures):
+        "How many of these are read rightly"
+        return int(score(ask(reader, pictures), answers).right.sum())
     pictures = [to_rgb(file) for file in files]
     right = [count(pictures)]
     for function, strengths, _ in distortions.values():

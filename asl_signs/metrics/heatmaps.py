@@ -104,7 +104,9 @@ def _right_and_wrong(read, answers, most=6):
     "Sign -> (place of a picture read rightly, place of one read wrongly), the worst first; signs that lack either go"
     right = np.array(read) == np.array(answers)
     share = pd.Series(right).groupby([*answers]).mean().sort_values(kind='stable') # the alphabet decides between equals
-    def first(sign, how): return next(i for i, answer in enumerate(answers) if answer == sign and right[i] == how)
+    def first(sign, how):
+        "The first picture of a sign that was read rightly, or wrongly"
+        return next(i for i, answer in enumerate(answers) if answer == sign and right[i] == how)
     both = [sign for sign in share.index if 0 < share[sign] < 1]
     return {sign: (first(sign, True), first(sign, False)) for sign in both[:most]}
 

@@ -172,7 +172,9 @@ def confusion(self:Report):
 def _bootstrap_share(parts, wholes):
     "Bounds at 95 % for the share that parts, (scenes,), are of wholes; nan for both where there is only one scene"
     if len(wholes) < 2: return math.nan, math.nan
-    def share(parts, wholes, axis): return parts.sum(axis)/wholes.sum(axis)
+    def share(parts, wholes, axis):
+        "As scipy's bootstrap calls it"
+        return parts.sum(axis)/wholes.sum(axis)
     found = bootstrap((parts, wholes), share, paired=True, vectorized=True, n_resamples=5000,
                       method='percentile', rng=42)
     return tuple(map(float, found.confidence_interval))

@@ -48,7 +48,9 @@ def graph_of(net,          # a module of PyTorch's, in evaluation mode
         def __init__(self):
             super().__init__()
             self.net = net
-        def forward(self, given): return outputs_of(self.net, given)
+        def forward(self, given):
+            "What the graph gives for its input"
+            return outputs_of(self.net, given)
     return torch.onnx.export(
         Graph().eval(), (example,), input_names=[name], output_names=outputs, dynamo=True, opset_version=_OPSET,
         dynamic_shapes=({0: torch.export.Dim('pictures')},), verbose=False).model_proto
@@ -106,7 +108,9 @@ def in_bytes(model,  # an ONNX model for pixels
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
     class Squares(CalibrationDataReader):
         def __init__(self): self.left = iter(squares[:, None])
-        def get_next(self): return next((dict(pictures=square) for square in self.left), None)
+        def get_next(self):
+            "The next square; None at the end"
+            return next((dict(pictures=square) for square in self.left), None)
     with TemporaryDirectory() as folder:
         before, after = Path(folder)/'before.onnx', Path(folder)/'after.onnx'
         onnx.save(model, before)

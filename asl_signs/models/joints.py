@@ -58,7 +58,9 @@ class LandmarkClassifier(nn.Module):
         super().__init__()
         self.hidden, self.dropout = hidden, dropout
         inputs = features(torch.rand(1, 2, 21, 3)).shape[1]
-        def layer(size): return nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Dropout(dropout)
+        def layer(size):
+            "The parts of a layer"
+            return nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Dropout(dropout)
         self.layers = nn.Sequential(nn.BatchNorm1d(inputs), nn.Dropout(dropout/2), *layer(inputs), *layer(hidden),
                                     nn.Linear(hidden, len(SIGNS)))
 

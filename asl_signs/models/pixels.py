@@ -196,8 +196,9 @@ def pixel_learner(hands:Hands,     # of the pictures to learn from, as `find_han
     net = PixelNet(arch, size)
     dls = _loaders(hands, weights, steps, bs, pixel_tfms(net.size) if tfms is None else tfms, squares)
     for module in [*net.body.children()][:recipe(arch).frozen]: module.requires_grad_(False)
-    return Learner(dls, net, loss_func=pixel_loss, metrics=sign_accuracy, opt_func=partial(Adam, decouple_wd=True), wd=.02,
-                   splitter=_body_and_rest, cbs=[*fast_callbacks(net, dls.device), AverageWeights(.998)])
+    cbs = [*fast_callbacks(net, dls.device), AverageWeights(.998)]
+    return Learner(dls, net, loss_func=pixel_loss, metrics=sign_accuracy, wd=.02,
+                   opt_func=partial(Adam, decouple_wd=True), splitter=_body_and_rest, cbs=cbs)
 
 # %% ../../nbs/models/02_pixels.ipynb #e42fe6dc
 def _fit_top_first(learn, lr, cbs=()):

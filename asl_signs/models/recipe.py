@@ -110,7 +110,9 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each mode
                 answers # (n,) the right signs, as numbers in `SIGNS`
                ) -> list: # a weight for each model, 0 or more
     "The weights for which the right answers are most probable"
-    def cost(weights): return -fused(logs, weights)[np.arange(len(answers)), answers].mean()
+    def cost(weights):
+        "Mean negative log-likelihood"
+        return -fused(logs, weights)[np.arange(len(answers)), answers].mean()
     return minimize(cost, [.5]*len(logs), method='L-BFGS-B', bounds=[(0, 5)]*len(logs)).x.tolist()
 
 # %% ../../nbs/models/03_recipe.ipynb #85cfa135
@@ -178,9 +180,9 @@ def accuracies_of(reader:Fusion, # calibrated
 _FILM = ('[grassknoted/asl-alphabet](https://www.kaggle.com/datasets/grassknoted/asl-alphabet) (GPL-2.0): '
          '{frames:,} frames of one film, that is, one right hand of one person in one room, from reduced copies.')
 _PEOPLE = '{pictures:,} pictures of {people} further people or small groups, from public repositories:\n\n{table}\n'
-_LICENCE = ('None of these pictures are in this folder. Whether weights learned from data under the GPL are bound by it '
-            'has not been decided by anybody; who passes this reader on should say where it comes from, as this card '
-            'does, and take advice if it matters to them.')
+_LICENCE = ('None of these pictures are in this folder. Whether weights learned from data under the GPL are bound '
+            'by it has not been decided by anybody; who passes this reader on should say where it comes from, as this '
+            'card does, and take advice if it matters to them.')
 _PRETRAINED = "It began with MediaPipe's hand landmark network (Apache-2.0), whose later layers were trained further."
 _MEDIAPIPE = "With hands, it uses MediaPipe's hand landmarker (Apache-2.0), which is not in this folder."
 

@@ -138,7 +138,7 @@ class ReadingConfig:
     pixel_weight:float=1      # of the pixel model where no hand is found or looked for: 1/temperature
     thresholds:tuple=(0, 0)   # probability from which a sign is an answer: with hands, and without
     prior:tuple=(-math.log(len(SIGNS)),)*len(SIGNS) # log-probabilities of the signs where no hand is found
-    kv_signs:tuple=('K', 'V') # the two signs that are told apart by the thumb alone
+    kv_signs:tuple=('K', 'V') # the two signs that differ by the thumb alone, where there is a classifier
     kv_coefficients:tuple=()  # slope and offset of the K/V classifier; empty: there is none
 
     def __post_init__(self):

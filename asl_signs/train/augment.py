@@ -149,7 +149,9 @@ class RandomApply(BatchTransform):
 # %% ../../nbs/train/04_augment.ipynb #aea452f9
 def _recolour(x, lighter=0):
     "Pictures (n, 3, height, width) of random gamma, brightness, contrast, saturation and tint"
-    def factor(most, *shape): return uniform(x, -most, most, *shape).exp()
+    def factor(most, *shape):
+        "Random factors about 1"
+        return uniform(x, -most, most, *shape).exp()
     x = x.clamp(1e-4, 1).pow_(factor(.4, 1, 1, 1)*math.exp(-lighter))
     saturation = uniform(x, .55, 1.35, 1, 1)
     greyed = saturation*torch.eye(3, device=x.device) + (1 - saturation)/3
@@ -240,7 +242,8 @@ class RandomMirror(ItemTransform, BatchTransform):
         return [_mirrored(part, chosen.to(part.device)) for part in b]
 
 def _mirrored(part, chosen):
-    if isinstance(part, TensorImage): return retain_type(torch.where(chosen[:, None, None, None], part.flip(-1), part), part)
+    if isinstance(part, TensorImage):
+        return retain_type(torch.where(chosen[:, None, None, None], part.flip(-1), part), part)
     if not _is_points(part): return part
     return torch.cat([torch.where(chosen[:, None, None], -part[..., :1], part[..., :1]), part[..., 1:]], -1)
 
