@@ -23,7 +23,7 @@ def plot_coverage(bundle:Bundle # as `read_bundle` returns it
         chosen = min(range(len(curve['threshold'])), key=lambda i: abs(curve['threshold'][i] - threshold))
         axis.plot(curve['answered'][chosen], curve['right'][chosen], 'o', color=line.get_color())
     axis.set(xlabel='share of the pictures that are answered', ylabel='share of the answers that are right')
-    axis.set_xlim(0, 1)
+    axis.set(xlim=(0, 1), ylim=(.6, 1.01)) # one wrong answer among the first few would fill the plot
     axis.legend(loc='lower left')
     axis.grid(alpha=.3)
     plt.close(figure)
