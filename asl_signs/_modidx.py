@@ -1099,6 +1099,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'asl_signs.runtime.crops._read_at_hands': ( 'runtime/crops.html#_read_at_hands',
                                                                                      'asl_signs/runtime/crops.py'),
                                          'asl_signs.runtime.crops._rgb': ('runtime/crops.html#_rgb', 'asl_signs/runtime/crops.py'),
+                                         'asl_signs.runtime.crops._surroundings': ( 'runtime/crops.html#_surroundings',
+                                                                                    'asl_signs/runtime/crops.py'),
                                          'asl_signs.runtime.crops.contrast': ('runtime/crops.html#contrast', 'asl_signs/runtime/crops.py'),
                                          'asl_signs.runtime.crops.cut_square': ( 'runtime/crops.html#cut_square',
                                                                                  'asl_signs/runtime/crops.py'),
