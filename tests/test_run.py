@@ -20,7 +20,7 @@ from lessons import (LessonError, absolute, accuracy_rows, check_first, main, pr
 from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_inference', '05_app'
+LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_strangers', '05_inference', '06_app'
 
 
 def command(*arguments): return [sys.executable, ROOT/'tools'/'lessons.py', 'run', *map(str, arguments)]

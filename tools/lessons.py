@@ -24,7 +24,8 @@ from traitlets.config import Config
 from asl_signs.core.cache import CacheError, as_json, atomic_path, recorded
 from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.film import FilmError
-from pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
+from pages import figures, fill, headings, page, summary_of, title_of, write_readme
+from stamps import address, stamp
 
 
 def progress_in(message:dict # from a Jupyter kernel
@@ -313,9 +314,9 @@ def refresh(paths # notebooks
 
 def stamp_lessons(nbs:Path # the folder of notebooks
                  ):
-    "Write the project's address into every lesson"
+    "Write the first cells of every lesson, with the project's address"
     for path in lessons_in(nbs):
-        nb = stamp(nbformat.read(path, 4), path.name, address())
+        nb = stamp(nbformat.read(path, 4), path, address())
         with atomic_path(path) as part: nbformat.write(nb, part)
 
 
