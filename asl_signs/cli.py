@@ -87,7 +87,7 @@ def _reader_for(args # of the command line
     "The reader that was asked for"
     from asl_signs.runtime.reader import SignReader
     hands = False if args.no_hands else None
-    return SignReader(args.bundle, hands=hands, views=args.views, threshold=args.threshold)
+    return SignReader(args.bundle, hands=hands, views=args.views, threshold=args.threshold, person=args.person)
 
 def _read_each(named, reader, left):
     "Names with their readings, as they are read, or with what is wrong"
@@ -219,7 +219,52 @@ def _start_app(args # of the command line
     from asl_signs.runtime.hand_model import offer_hand_model
     if not args.no_hands: offer_hand_model()
     with _orderly_end():
-        launch(host=args.host, port=args.port, bundle=args.bundle, hands=False if args.no_hands else None)
+        person = dict(person=args.person) if args.person else {}
+        launch(host=args.host, port=args.port, bundle=args.bundle, hands=False if args.no_hands else None, **person)
+    return 0
+
+# %% ../nbs/runtime/07_cli.ipynb #8ef2611b
+def _examples(folder):
+    "Pairs of a picture and its sign; ValueError if there are none"
+    files = _below(folder)
+    pairs = [(file, sign) for file in files if (sign := named_sign(file) or _folder_sign(file.parent.name))]
+    if pairs: return pairs
+    raise ValueError(f'None of the {len(files)} pictures in {folder} lies in a folder that is named after a sign. '
+                     f'Put them in folders A to Z, del, nothing and space.')
+
+def _folder_sign(name): # also in small letters, or None
+    return next((sign for sign in SIGNS if sign.lower() == name.lower()), None)
+
+def _teach_folder(args # of the command line
+                ) -> int: # exit status: 1 if nothing was kept
+    "Learn somebody's own signs, say what came of it, and keep it"
+    from asl_signs.runtime.reader import SignReader
+    from asl_signs.runtime.teaching import person_file
+    person_file(args.name) # whether this can be a name is better known before
+    reader = SignReader(args.bundle, hands=False if args.no_hands else None)
+    progress = bool(sys.stderr and sys.stderr.isatty())
+    taught = reader.taught(_examples(args.folder), True if args.left else None, progress)
+    teaching = taught.teaching
+    kept = taught.save(args.name) if teaching.changed else None
+    if args.json: print(json.dumps(asdict(teaching) | dict(kept=kept and str(kept)), indent=1, default=str))
+    else: _print_teaching(teaching, kept, args.name)
+    return int(kept is None)
+
+def _print_teaching(teaching, kept, name):
+    rows = [(sign, *map(str, (of['pictures'], of['before'], of['after']))) for sign, of in teaching.signs.items()]
+    print(_table([('sign', 'pictures', 'right before', 'now'), *rows]))
+    print(f'\n{_shown(str(teaching), lines=True)}')
+    if not kept: print('Nothing was kept.')
+    else: print(f'Kept in {_shown(str(kept))}: numbers, and no picture. To use it: asl-signs read --as {name} PICTURE')
+
+def _forget(args # of the command line
+          ) -> int: # exit status: 1 if nobody of this name was known
+    "Delete what was learned of somebody"
+    from asl_signs.runtime.teaching import forget_person, known_people
+    if forget_person(args.name): print(f'What was learned of {args.name} is deleted.')
+    else:
+        _say(f'Nothing was learned of {args.name}. Known are: {", ".join(known_people()) or "nobody"}.')
+        return 1
     return 0
 
 # %% ../nbs/runtime/07_cli.ipynb #4f244f73
@@ -251,6 +296,9 @@ _EXAMPLES = '''examples:
   asl-signs evaluate asl-alphabet-test       pictures in folders named after their signs
   asl-signs info                             what the reader is, and where it fails
   asl-signs app                              spell before a webcam
+  asl-signs teach my_hand --name ME          learn from folders A, B, … with pictures of your own signs
+  asl-signs read --as ME picture.jpg         read with what was learned
+  asl-signs forget ME                        delete what was learned
 
 Hands are looked for if MediaPipe and its file are there (pip install 'asl_signs[hands]').'''
 
@@ -277,6 +325,8 @@ def _command(commands, name, run, purpose):
     if name != 'app': one.add_argument('--json', action='store_true', help='for programs')
     if name != 'info':
         one.add_argument('--no-hands', action='store_true', help='read whole pictures, even if MediaPipe is there')
+    if name in ('read', 'evaluate', 'app'):
+        one.add_argument('--as', dest='person', metavar='NAME', help='read with what was learned of somebody')
     if name in ('read', 'evaluate'):
         one.add_argument('--views', type=int, choices=range(1, 5),
                          help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
@@ -296,6 +346,13 @@ def _arguments() -> argparse.ArgumentParser: # of the command line
     read.add_argument('--left', action='store_true', help='these are left hands')
     evaluate = _command(commands, 'evaluate', _evaluate_folder, 'Read pictures whose signs are known, and count.')
     evaluate.add_argument('folder', help='with a folder for each sign, or names like A_test.jpg')
+    teach = _command(commands, 'teach', _teach_folder, "Learn somebody's own signs from a few pictures of each.")
+    teach.add_argument('folder', help='with a folder for each sign')
+    teach.add_argument('--name', default='me', help='under which it is kept (default: me)')
+    teach.add_argument('--left', action='store_true', help='these are left hands')
+    forget = commands.add_parser('forget', help='Delete what was learned of somebody.')
+    forget.set_defaults(run=_forget)
+    forget.add_argument('name')
     _command(commands, 'info', _print_card, 'Show what the reader is, what it was measured on, and where it fails.')
     app = _command(commands, 'app', _start_app, 'Start the webcam app.')
     app.add_argument('--host', default='127.0.0.1', help='who may connect (default: only this machine)')

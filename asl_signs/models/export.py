@@ -54,24 +54,30 @@ def graph_of(net,          # a module of PyTorch's, in evaluation mode
         dynamic_shapes=({0: torch.export.Dim('pictures')},), verbose=False).model_proto
 
 # %% ../../nbs/models/04_export.ipynb #13d98450
-def _pixel_outputs(net, pictures): # from bytes to log-probabilities and landmarks
-    logits, joints = net(pictures.permute(0, 3, 1, 2).float()/255)
-    return logits.log_softmax(1), joints
+def _pixel_outputs(net, pictures): # from bytes to log-probabilities, landmarks and features
+    features = net.body((pictures.permute(0, 3, 1, 2).float()/255 - net.mean)/net.std)
+    return net.sign(features).log_softmax(1), net.joints(features).view(-1, 21, 2), features
 
 def pixel_graph(net # a `PixelNet`
-               ):   # an ONNX model: uint8 (n, size, size, 3) -> (n, 29) log-probabilities, (n, 21, 2) landmarks
-    "The pixel model, from bytes"
+               ):   # an ONNX model: uint8 (n, size, size, 3) -> (n, 29) log-probabilities, (n, 21, 2) landmarks, (n, …)
+    "The pixel model, from bytes; what comes out last is its features"
     import torch
     example = torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8)
-    return graph_of(net, _pixel_outputs, example, 'pictures', ['signs', 'landmarks'])
+    return graph_of(net, _pixel_outputs, example, 'pictures', ['signs', 'landmarks', 'features'])
 
-def _landmark_outputs(net, landmarks): return net(landmarks).log_softmax(1)
+def _landmark_outputs(net, landmarks): # log-probabilities, and features of all members side by side
+    import torch
+    from asl_signs.models.joints import features as inputs_of # not above: it brings PyTorch with it
+    inputs, members = inputs_of(landmarks), [*net] if isinstance(net, torch.nn.ModuleList) else [net]
+    features = [member.layers[:-1](inputs) for member in members]
+    logits = [member.layers[-1](some) for member, some in zip(members, features)]
+    return sum(some.log_softmax(1) for some in logits).div(len(members)).log_softmax(1), torch.cat(features, 1)
 
 def landmark_graph(net # an `Ensemble` or a `LandmarkClassifier`
-                  ):   # an ONNX model: float32 (n, 2, 21, 3) -> (n, 29) log-probabilities
+                  ):   # an ONNX model: float32 (n, 2, 21, 3) -> (n, 29) log-probabilities, (n, …) features
     "The landmark model"
     import torch
-    return graph_of(net, _landmark_outputs, torch.rand(2, 2, 21, 3), 'landmarks', ['signs'])
+    return graph_of(net, _landmark_outputs, torch.rand(2, 2, 21, 3), 'landmarks', ['signs', 'features'])
 
 def _squares(net, pictures): # from bytes to the hand's middle and side
     found = net(pictures.permute(0, 3, 1, 2).float()/255)

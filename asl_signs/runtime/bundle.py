@@ -189,12 +189,19 @@ class _PixelNetwork(_Network):
         super().__init__(*args)
         self.config, self.size = config, config.size
 
+    def see(self,
+            pictures # uint8 (n, size, size, 3), RGB
+           ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1, (n, …) features
+        "Which signs are in these squares, where the hands are, and the numbers from which it decides"
+        log_probs, landmarks, *features = self.run(self._as_trained(pictures))
+        log_probs = _in_order(log_probs, self.config.columns)
+        return log_probs, landmarks, features[0] if features else log_probs
+
     def predict(self,
                 pictures # uint8 (n, size, size, 3), RGB
                ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1
         "Which signs are in these squares, and where the hands are"
-        log_probs, landmarks = self.run(self._as_trained(pictures))
-        return _in_order(log_probs, self.config.columns), landmarks
+        return self.see(pictures)[:2]
 
     def _as_trained(self, pictures): # colours and brightness as the network knows them
         mean, std = self.config.mean, self.config.std
@@ -211,13 +218,20 @@ class _LandmarkNetwork(_Network):
         super().__init__(*args)
         self.columns = config.columns
 
+    def see(self,
+            landmarks # float32 (n, 2, 21, 3)
+           ):         # arrays: (n, 29) log-probabilities, (n, …) features; older bundles have (n, 58): right, then left
+        "Which signs these landmarks fit, and the numbers from which it decides"
+        found, *features = self.run(landmarks)
+        halves = np.split(found, 2, axis=1) if found.shape[1] == 2*len(SIGNS) else [found]
+        log_probs = np.concatenate([_in_order(half, self.columns) for half in halves], 1)
+        return log_probs, features[0] if features else log_probs
+
     def log_probs(self,
                   landmarks # float32 (n, 2, 21, 3)
                  ):         # (n, 29) log-probabilities; in older bundles (n, 58): right hands, then left ones
         "Which signs these landmarks fit"
-        found = self.run(landmarks)[0]
-        halves = np.split(found, 2, axis=1) if found.shape[1] == 2*len(SIGNS) else [found]
-        return np.concatenate([_in_order(half, self.columns) for half in halves], 1)
+        return self.see(landmarks)[0]
 
 # %% ../../nbs/runtime/04_bundle.ipynb #67f19c1b
 class _DetectorNetwork(_Network):

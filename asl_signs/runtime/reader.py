@@ -23,6 +23,9 @@ from PIL import Image
 from .bundle import load_bundle, read_bundle, shipped_bundle
 from .config import ReadingConfig
 from .crops import contrast, exposed
+from .landmarks import Hands
+from .teaching import (TeachingError, examples_of, load_person, model_of, person_of_seen, save_person,
+                                        seen_by, taught_fusion, teaching_of)
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS
 from ..core.cache import renew_after_fork
@@ -140,25 +143,66 @@ class SignReader:
                  views:int=None,      # views shown to MediaPipe; 1: until one has a hand; None: as the bundle says
                  threshold:float=None, # probability from which a sign is an answer, 0 to 1; None: as the bundle says
                  threads:int=None,    # that may work on one picture, from 1 on; None: one for each core
-                 finder=None          # not MediaPipe: its `look` takes an RGB picture, returns float32 (views, 128)
+                 finder=None,         # not MediaPipe: its `look` takes an RGB picture, returns float32 (views, 128)
+                 person=None          # the name of somebody who was taught and saved, or a `Person`; else TeachingError
                 ):
         self.bundle = read_bundle(shipped_bundle() if bundle is None else bundle)
         self.config = self.bundle.config
         _check_settings(views, threshold, threads, len(self.config.views))
-        self.fusion, self.hands, self.threads = load_bundle(self.bundle, threads), hands, threads
+        self.person = load_person(person, model_of(self.bundle)) if isinstance(person, str) else person
+        self.fusion, self.hands, self.threads = self._models(threads), hands, threads
         self.views, self.finder = self.config.default_views if views is None else views, finder
         self._threshold, self._finder = threshold, None
         self._renew()
         renew_after_fork(self)
 
+    def _models(self, threads):
+        models = load_bundle(self.bundle, threads)
+        return models if self.person is None else taught_fusion(models, self.person.lesson)
+
     @cached_property
-    def _one_thread(self): return load_bundle(self.bundle, 1) # for threads that read side by side
+    def _one_thread(self): return self._models(1) # for threads that read side by side
 
     def _renew(self): self._lock = threading.Lock()
 
     def __reduce__(self):
         folder = str(self.bundle.folder.absolute())
-        return type(self), (folder, self.hands, self.views, self._threshold, self.threads, self.finder)
+        return type(self), (folder, self.hands, self.views, self._threshold, self.threads, self.finder, self.person)
+
+    def taught(self,
+               examples,          # pairs: a picture, as `read` takes it, and its sign
+               left:bool=None,    # are these left hands? None: as their landmarks say; without hands: no
+               progress:bool=True # a progress bar, if tqdm is installed?
+              ) -> 'SignReader':  # its `teaching` says what came of it; TeachingError if there is nothing to learn from
+        "A new reader that was taught somebody's own signs, beside what this one was taught"
+        pictures, answers = examples_of(examples)
+        models, lefts = load_bundle(self.bundle, 1), None if left is None else np.array([left])
+        def seen(picture):
+            "What the models make of a picture, or what is wrong with it"
+            try: shown, _, rows = self.prepare(picture)
+            except PictureError as e: return e
+            return seen_by(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
+        found = [*_side_by_side(seen, _with_progress(pictures, progress))]
+        good = [at for at, one in enumerate(found) if not isinstance(one, PictureError)]
+        unread = [(picture, str(one)) for picture, one in zip(pictures, found) if isinstance(one, PictureError)]
+        if not good: raise TeachingError(f'None of the pictures can be read. The first: {unread[0][1]}')
+        person = person_of_seen(model_of(self.bundle), [answers[at] for at in good], [found[at] for at in good],
+                                self.person)
+        new = type(self)(*self.__reduce__()[1][:-1], person)
+        new.teaching = teaching_of(person, unread)
+        return new
+
+    @cached_property
+    def teaching(self): # a `Teaching`; None if it was taught nothing
+        "What came of teaching"
+        return None if self.person is None else teaching_of(self.person)
+
+    def save(self,
+             name:str # of the person: letters, digits, - and _
+            ) -> Path: # the file; TeachingError or CacheError if it cannot be kept, and what was there before stays
+        "Keep what this reader was taught; `SignReader(person=name)` brings it back"
+        if self.person is None: raise TeachingError('This reader was taught nothing: save what `taught` returns.')
+        return save_person(self.person, name)
 
     def finds_hands(self) -> bool: # HandsError if hands were asked for, and cannot be looked for
         "Does it look for hands? The first call or reading decides it"
