@@ -115,7 +115,7 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each mode
 
 # %% ../../nbs/models/03_recipe.ipynb #85cfa135
 def _as_read(hands, config): # in one view, as by default: the first that shows a hand
-    order = [ReadingConfig.views.index(view) for view in config.views][:hands.numbers.shape[1]]
+    order = [ReadingConfig.views.index(view) for view in config.views]
     first = hands.found[:, order].argmax(1)
     return Hands(hands.files, np.take_along_axis(hands.numbers[:, order], first[:, None, None], 1))
 
