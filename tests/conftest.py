@@ -1,7 +1,8 @@
 "Settings of all tests"
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,8 +17,12 @@ settings.load_profile('any machine')
 
 @pytest.fixture(scope='session')
 def built(tmp_path_factory):
-    "The folder with the sdist and the wheel"
-    to = tmp_path_factory.mktemp('dist')
-    build = [sys.executable, '-m', 'build', '--no-isolation']
-    subprocess.run([*build, '--outdir', to, ROOT], check=True, capture_output=True)
+    "The folder with the sdist and the wheel: built once, since setuptools works in the project's folder"
+    base = tmp_path_factory.getbasetemp()
+    to = (base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base)/'dist'
+    with FileLock(f'{to}.lock'):
+        if not to.exists():
+            build = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', f'{to}.making', str(ROOT)]
+            subprocess.run(build, check=True, capture_output=True)
+            Path(f'{to}.making').rename(to)
     return to

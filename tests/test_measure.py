@@ -137,6 +137,24 @@ def test_pictures_are_shared_out_evenly():
     assert count(['film', 'ann', 'ben'], 60) == dict(film=26, ann=8, ben=26)
 
 
+def test_a_variant_lacks_what_it_says():
+    module = script('ablation')
+    variants = module.rows('ann')
+    assert variants['the film and ann'][0] == [module.FILM, 'ann'] and variants['all people'] == (None, {})
+    every = [type(tfm).__name__ for tfm in module.pixel_tfms(module.SIZE)]
+    for name, kind in (('not mirrored', 'RandomMirror'), ('no other colours behind hands', 'RandomBackdrop')):
+        left = [type(tfm).__name__ for tfm in variants[name][1]['tfms']()]
+        assert kind in every and left == [one for one in every if one != kind]
+
+
+def test_a_variant_is_read_by_people(people):
+    module = script('ablation')
+    files = module.people_files(people)
+    logs = np.full((8, 29), -9.)
+    logs[:4, 1] = 0 # the first person's pictures, all as B
+    assert module.read(module.normalised(logs), sorted(files)) == dict(mean=25., lowest=0.)
+
+
 def test_the_card_says_what_was_measured():
     module = script('ship')
     found = json.loads((module.RESULTS/'people'/'strangers.json').read_text())

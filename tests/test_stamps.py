@@ -161,12 +161,10 @@ def test_a_wheel_is_found_where_platforms_mount_it(first_cell, bare, built, tmp_
     (place := tmp_path/'root'/mounted).mkdir(parents=True)
     wheel = next(built.glob('*.whl'))
     os.symlink(wheel, place/wheel.name)
-    torch = version_there(bare, 'torch')
     try:
         good, said = first_cell(ONLINE)
         assert good, said
-        where = version_there(bare, 'asl_signs', '.__file__')
-        assert Path(where).is_relative_to(bare.parent.parent) and version_there(bare, 'torch') == torch
+        assert [*bare.parent.parent.rglob('asl_signs/__init__.py')] and not [*bare.parent.parent.rglob('torch')]
         assert first_cell(OFFLINE) == (True, '') # it is there: nothing is done, and nobody is asked
     finally: uninstall(bare, 'asl_signs')
 
@@ -186,12 +184,6 @@ subprocess.run = lambda *args, **how: (run(*args, **how), changed.append(True))[
         good, said = first_cell(before)
         assert not good and 'packaging had been imported in an older version: restart the session' in said
     finally: uninstall(bare, 'asl_signs')
-
-
-def version_there(python, name, what='.__version__'):
-    done = subprocess.run([python, '-c', f'import {name}; print({name}{what})'], cwd=python.parent, text=True,
-                          env=apart(), capture_output=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope='module')

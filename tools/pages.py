@@ -41,7 +41,7 @@ class ForReaders(Preprocessor):
         "Drop the cells written for other places, then look at each that remains"
         nb.cells = [cell for cell in nb.cells if cell.get('id') not in ELSEWHERE]
         nb.metadata['language_info'] = {'name': 'python'}
-        for i, cell in enumerate(nb.cells): cell.metadata['alt'] = headings(nb.cells[:i])[-1]
+        for i, cell in enumerate(nb.cells): cell.metadata['alt'] = caption_of(cell, headings(nb.cells[:i])[-1])
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self,
@@ -51,8 +51,6 @@ class ForReaders(Preprocessor):
                        ):          # (cell, resources)
         "Drop directives from code, rewrite links in text"
         if cell.cell_type == 'markdown': cell.source = self._relink(cell.source)
-        if described := re.search(r'^#\| fig-alt: (.+)$', cell.source, re.MULTILINE):
-            cell.metadata['alt'] = described[1]
         if '#| echo: false' in cell.source: cell.metadata['transient'] = {'remove_source': True}
         if cell.cell_type == 'code': cell.source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.MULTILINE)
         for data in [output.data for output in cell.get('outputs', []) if 'text/markdown' in output.get('data', {})]:
@@ -106,9 +104,17 @@ def page(nb,       # a notebook, with its outputs
     return fill('page.html', nbs, title=title_of(nb), body=body, about=about, sections=sections)
 
 
+def caption_of(cell,       # with a figure
+               section:str # the heading above it
+              ) -> str:    # a sentence or a few words
+    "What a figure shows: what its cell says in a directive, or else the section it is in"
+    found = re.search(r'^#\| fig-(?:cap|alt): (.+)$', cell.source, re.MULTILINE)
+    return found[1] if found else section
+
+
 def figures(nb,        # a notebook, with its outputs
             name:str   # of the notebook
-           ) -> dict:  # file name -> bytes of a PNG
+           ) -> dict:  # file name -> (bytes of a PNG, caption)
     "The figures among a notebook's outputs"
     found, section = {}, ''
     for cell in nb.cells:
@@ -116,7 +122,7 @@ def figures(nb,        # a notebook, with its outputs
         for output in cell.get('outputs', []):
             if png := output.get('data', {}).get('image/png'):
                 slug = re.sub(r'\W+', '-', section.lower()).strip('-')
-                found[f'{name}-{len(found)+1}-{slug}.png'] = b64decode(png)
+                found[f'{name}-{len(found)+1}-{slug}.png'] = b64decode(png), caption_of(cell, section)
     return found
 
 
