@@ -151,10 +151,10 @@ KNOWN = {
     '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
     'by 13.57 points in the last row, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
     'repeating them is worth 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth')},
-'04_inference': {
+'05_inference': {
     'resnet18 at 200 pixels': SETTING,
     'above which 95 % of the answers are right': SETTING},
-'05_app': {
+'06_app': {
     'on two cores that the browser shared, 26 a second with hands and all 30 of the camera': [next(row['readings_per_second'][0] for row in APP if row['reader'] == name) for name in ('hands', 'no hands')],
     'to 24 by 24 pixels': SETTING,
     '25 times a second': EXAMPLE,

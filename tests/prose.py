@@ -1,6 +1,7 @@
 "The numbers in prose, and whether each is accounted for in numbers_of_record.py"
 import json, re
 from pathlib import Path
+from stamps import STAMPED # these cells are written from results/
 
 CODE = re.compile(r'```.*?```|`[^`]*`|<[^>]*>|\$[^$]*\$', re.DOTALL)
 LINK = re.compile(r'!?\]\([^)]*\)')
@@ -18,7 +19,7 @@ def plain(text):
 def prose(notebook):
     "The prose of a notebook, a line a cell"
     cells = json.loads(Path(notebook).read_text(encoding='utf-8'))['cells']
-    return [plain(''.join(cell['source'])) for cell in cells if cell['cell_type'] == 'markdown' and cell.get('id') != 'badges']
+    return [plain(''.join(cell['source'])) for cell in cells if cell['cell_type'] == 'markdown' and cell.get('id') not in STAMPED]
 
 
 def value(quoted):

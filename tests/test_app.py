@@ -196,7 +196,7 @@ def test_a_broken_upload_is_a_sentence_without_the_servers_paths(reader, tmp_pat
 
 def test_the_lesson_shows_the_app():
     "Some tools forget pictures that are attached to a cell"
-    for cell in json.loads((ROOT/'nbs'/'05_app.ipynb').read_text(encoding='utf-8'))['cells']:
+    for cell in json.loads((ROOT/'nbs'/'06_app.ipynb').read_text(encoding='utf-8'))['cells']:
         assert {*re.findall(r'attachment:([\w.]+)', ''.join(cell['source']))} == {*cell.get('attachments', ())}
 
 

@@ -29,15 +29,6 @@ READ = """if True:
     print(SignReader().read(sys.argv[1]).best)"""
 
 
-@pytest.fixture(scope='module')
-def built(tmp_path_factory):
-    "The folder with the sdist and the wheel"
-    to = tmp_path_factory.mktemp('dist')
-    build = [sys.executable, '-m', 'build', '--no-isolation']
-    subprocess.run([*build, '--outdir', to, ROOT], check=True, capture_output=True)
-    return to
-
-
 def test_sdist_has_what_building_needs(built):
     with tarfile.open(next(built.glob('*.tar.gz'))) as sdist:
         names = {name.split('/', 1)[1] for name in sdist.getnames() if '/' in name}

@@ -4,7 +4,7 @@ import pytest
 from nbconvert import MarkdownExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 import nbformat
-from pages import address, convert, figures, lesson_table, page, stamp, summary_of, title_of, write_readme
+from pages import convert, figures, page, summary_of, title_of, write_readme
 
 NBS = Path(__file__).resolve().parent.parent/'nbs'
 DOT = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
@@ -49,15 +49,3 @@ def test_the_readme_lies_above_the_notebooks(tmp_path):
     made, images = (tmp_path/'README.md').read_text(), [file.name for file in (nbs/'images').iterdir()]
     for link in ('nbs/01_milk.ipynb', 'https://sugar.org', 'CONTRIBUTING.md', '#tea'): assert f'({link})' in made
     assert [f'![Tea leaves](nbs/images/{image})' in made for image in images] == [True]
-
-
-def test_stamping_twice_is_stamping_once(tea):
-    once = stamp(tea, '00_tea.ipynb', 'https://github.com/old/place')
-    stamped = stamp(once, '00_tea.ipynb', address())
-    assert [cell.id for cell in stamped.cells[1:3]] == ['badges', 'install'] and len(stamped.cells) == 5 + 2
-    assert 'old/place' not in str(stamped) and address() in stamped.cells[2].source
-    assert 'colab' not in page(stamped, NBS)
-
-
-def test_the_front_page_lists_every_lesson():
-    assert len(lesson_table(NBS).splitlines()) == 2 + len([*NBS.glob('[0-9]*.ipynb')])

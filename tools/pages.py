@@ -5,19 +5,17 @@ no package registry, and a report should come out of `make run` on any machine, 
 network."""
 import re
 from base64 import b64decode
-from importlib.metadata import metadata
 from pathlib import Path
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter, MarkdownExporter
 from nbconvert.preprocessors import Preprocessor, RegexRemovePreprocessor
-from nbformat.v4 import new_code_cell, new_markdown_cell
 from pygments.formatters import HtmlFormatter
 from asl_signs.core.cache import atomic_path
 
 
 HIDDEN = r'#\|\s*(hide|default_exp)\b', r'\s*\Z' # patterns of cells to drop
-STAMPED = 'badges', 'install'                   # ids of the cells that `stamp` writes, below
+ELSEWHERE = 'badges', 'elsewhere', 'install'     # ids of cells for other places than a page
 
 
 def headings(cells      # of a notebook
@@ -41,9 +39,9 @@ class ForReaders(Preprocessor):
                    resources # of the exporter
                   ):         # (notebook, resources)
         "Drop the cells written for other places, then look at each that remains"
-        nb.cells = [cell for cell in nb.cells if cell.get('id') not in STAMPED]
+        nb.cells = [cell for cell in nb.cells if cell.get('id') not in ELSEWHERE]
         nb.metadata['language_info'] = {'name': 'python'}
-        for i, cell in enumerate(nb.cells): cell.metadata['alt'] = headings(nb.cells[:i])[-1]
+        for i, cell in enumerate(nb.cells): cell.metadata['alt'] = caption_of(cell, headings(nb.cells[:i])[-1])
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self,
@@ -53,8 +51,6 @@ class ForReaders(Preprocessor):
                        ):          # (cell, resources)
         "Drop directives from code, rewrite links in text"
         if cell.cell_type == 'markdown': cell.source = self._relink(cell.source)
-        if described := re.search(r'^#\| fig-alt: (.+)$', cell.source, re.MULTILINE):
-            cell.metadata['alt'] = described[1]
         if '#| echo: false' in cell.source: cell.metadata['transient'] = {'remove_source': True}
         if cell.cell_type == 'code': cell.source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.MULTILINE)
         for data in [output.data for output in cell.get('outputs', []) if 'text/markdown' in output.get('data', {})]:
@@ -108,9 +104,17 @@ def page(nb,       # a notebook, with its outputs
     return fill('page.html', nbs, title=title_of(nb), body=body, about=about, sections=sections)
 
 
+def caption_of(cell,       # with a figure
+               section:str # the heading above it
+              ) -> str:    # a sentence or a few words
+    "What a figure shows: what its cell says in a directive, or else the section it is in"
+    found = re.search(r'^#\| fig-(?:cap|alt): (.+)$', cell.source, re.MULTILINE)
+    return found[1] if found else section
+
+
 def figures(nb,        # a notebook, with its outputs
             name:str   # of the notebook
-           ) -> dict:  # file name -> bytes of a PNG
+           ) -> dict:  # file name -> (bytes of a PNG, caption)
     "The figures among a notebook's outputs"
     found, section = {}, ''
     for cell in nb.cells:
@@ -118,7 +122,7 @@ def figures(nb,        # a notebook, with its outputs
         for output in cell.get('outputs', []):
             if png := output.get('data', {}).get('image/png'):
                 slug = re.sub(r'\W+', '-', section.lower()).strip('-')
-                found[f'{name}-{len(found)+1}-{slug}.png'] = b64decode(png)
+                found[f'{name}-{len(found)+1}-{slug}.png'] = b64decode(png), caption_of(cell, section)
     return found
 
 
@@ -146,46 +150,3 @@ def write_readme(nbs:Path # the folder of notebooks; the README lies above it
     "Write README.md and its figures"
     for name, content in readme(nbs).items():
         with atomic_path(nbs.parent/name) as part: part.write_bytes(content)
-
-
-def address() -> str: # without a slash at its end
-    "The project's address, as pyproject.toml gives it to the installed package"
-    urls = dict(line.split(', ', 1) for line in metadata('asl_signs').get_all('Project-URL'))
-    return urls['Repository'].rstrip('/')
-
-
-def badges(name:str, # of a notebook, below `nbs`
-           at:str    # the project's address on GitHub
-          ) -> str:  # Markdown
-    "Buttons that open a notebook on Colab and on Kaggle"
-    blob = f'{at}/blob/main/nbs/{name}'
-    colab, kaggle = 'https://colab.research.google.com', 'https://kaggle.com'
-    on_colab = blob.replace('https://github.com', f'{colab}/github')
-    return (f'[![Open in Colab]({colab}/assets/colab-badge.svg)]({on_colab}) '
-            f'[![Open in Kaggle]({kaggle}/static/images/open-in-kaggle.svg)]({kaggle}/kernels/welcome?src={blob})')
-
-
-INSTALL = '''#| hide
-# Written by `make prepare`: on Colab and Kaggle, fetch the library first.
-try: import asl_signs
-except ImportError: get_ipython().run_line_magic('pip', 'install -q git+{at}')'''
-
-
-def stamp(nb,       # a lesson; changed in place
-          name:str, # its name, below `nbs`
-          at:str    # the project's address on GitHub
-         ):         # the same notebook
-    "Write the two cells of a lesson that hold the project's address"
-    title, *rest = [cell for cell in nb.cells if cell.get('id') not in STAMPED]
-    buttons = new_markdown_cell(badges(name, at), id='badges')
-    install = new_code_cell(INSTALL.format(at=at), id='install')
-    nb.cells = [title, buttons, install, *rest]
-    return nb
-
-
-def lesson_table(nbs:Path # the folder of notebooks
-                ) -> str: # Markdown
-    "The lessons, a row each, with buttons to run them elsewhere"
-    lessons = [(path.name, nbformat.read(path, 4)) for path in sorted(nbs.glob('[0-9][0-9]_*.ipynb'))]
-    rows = [f'| [{title_of(nb)}]({name}) | {summary_of(nb)} | {badges(name, address())} |' for name, nb in lessons]
-    return '\n'.join(['| lesson | | run it |', '|---|---|---|', *rows])

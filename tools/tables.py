@@ -39,6 +39,13 @@ MEASURED = ('validation, random frames', 'validation, held-out film', # names of
             'small test set', 'second test set')
 
 
+def run_of_record(name:str,   # of a file in `results`, without its ending
+                  folder:Path # `results`
+                 ) -> dict:   # what it holds
+    "One file of the numbers of record"
+    return json.loads((folder/f'{name}.json').read_text(encoding='utf-8'))
+
+
 def read_results(folder:Path # `results`
                 ) -> list:   # of runs, in the order of their files' names
     "The numbers of record"

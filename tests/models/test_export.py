@@ -15,7 +15,6 @@ from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.fusion import Fusion
 from asl_signs.models.pixels import PixelNet
 from asl_signs.models.recipe import data_lines
-from pages import address
 
 
 @pytest.fixture(scope='module')
@@ -126,6 +125,8 @@ def test_the_card_says_how_good_answers_were():
 
 
 def test_the_address_on_the_card_is_that_of_the_package(monkeypatch):
-    assert f'[asl_signs]({address()})' in card_of()
-    monkeypatch.setattr('asl_signs.models.card.metadata', lambda name: Message())
+    about = Message()
+    monkeypatch.setattr('asl_signs.models.card.metadata', lambda name: about)
     assert 'Made by asl_signs ' in card_of()
+    about['Project-URL'] = 'Repository, https://example.org/signs'
+    assert '[asl_signs](https://example.org/signs)' in card_of()
