@@ -59,7 +59,7 @@ def test_results_hold_no_code():
 def test_what_comes_with_the_library_is_what_was_measured():
     shown = ROOT/'asl_signs'/'metrics'/'measured'
     copies = [*shown.rglob('*.json')]
-    assert len(copies) == 3
+    assert len(copies) == 4
     for copy in copies: # copy it again from results/ where this fails
         assert copy.read_bytes() == (ROOT/'results'/copy.relative_to(shown)).read_bytes()
 
@@ -135,6 +135,24 @@ def test_pictures_are_shared_out_evenly():
         return {name: names.count(name) for name in people}
     assert count(['film'], 60) == dict(film=60)
     assert count(['film', 'ann', 'ben'], 60) == dict(film=26, ann=8, ben=26)
+
+
+def test_a_variant_lacks_what_it_says():
+    module = script('ablation')
+    variants = module.rows('ann')
+    assert variants['the film and ann'][0] == [module.FILM, 'ann'] and variants['all people'] == (None, {})
+    every = [type(tfm).__name__ for tfm in module.pixel_tfms(module.SIZE)]
+    for name, kind in (('not mirrored', 'RandomMirror'), ('no other colours behind hands', 'RandomBackdrop')):
+        left = [type(tfm).__name__ for tfm in variants[name][1]['tfms']()]
+        assert kind in every and left == [one for one in every if one != kind]
+
+
+def test_a_variant_is_read_by_people(people):
+    module = script('ablation')
+    files = module.people_files(people)
+    logs = np.full((8, 29), -9.)
+    logs[:4, 1] = 0 # the first person's pictures, all as B
+    assert module.read(module.normalised(logs), sorted(files)) == dict(mean=25., lowest=0.)
 
 
 def test_the_card_says_what_was_measured():

@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['TOLERANCES', 'ExportError', 'graph_of', 'pixel_graph', 'landmark_graph', 'detector_graph', 'in_halves', 'in_bytes',
-           'Parity', 'squares_of', 'parity', 'check_parity', 'export_reader', 'main']
+           'Parity', 'squares_of', 'parity', 'check_parity', 'typical_examples', 'export_reader', 'main']
 
 # %% ../../nbs/models/04_export.ipynb #e0000003
 import argparse, sys
+from io import BytesIO
+from itertools import zip_longest
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +22,12 @@ from ..runtime.landmarks import film_hands
 from ..runtime.config import ReadingConfig, config_values
 from ..runtime.crops import cut_square, whole_square
 from ..runtime.fusion import Fusion
+from ..runtime.reader import SignReader
+from ..runtime.teaching import USUAL
 from ..core.pictures import to_rgb
+from ..core.signs import SIGNS, sign_of
 from ..core.cache import no_telemetry, atomic_path, why_not_loaded
+from ..datasets.people import people_files
 from .card import model_card
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
@@ -197,6 +203,30 @@ def check_parity(found:Parity, # what `parity` found
                           f'allowed, with {found.answers} of {found.asked} answers changed. It was not kept. '
                           f'Export it in float32, or look at what the exporter said.')
 
+# %% ../../nbs/models/04_export.ipynb #287cd725
+def typical_examples(pictures:dict, # file -> who signs in it
+                     most:int=8     # of each sign
+                    ) -> list:      # of pairs of a file and its sign
+    "Some pictures of each sign, of as many people as possible"
+    chosen = []
+    for sign in SIGNS:
+        own = {}
+        for file, name in pictures.items():
+            if sign_of(file) == sign: own.setdefault(name, []).append(file)
+        each = -(-most//max(1, len(own))) # where few people show a sign, more of each
+        spread = [[files[(2*i + 1)*len(files)//(2*each)] for i in range(min(each, len(files)))] for files in own.values()]
+        in_turn = [file for some in zip_longest(*spread) for file in some if file]
+        chosen += [(file, sign) for file in in_turn[:most]]
+    return chosen
+
+def _add_typical(folder, about, files, typical): # to a bundle that was just written
+    person, _ = SignReader(folder).see(typical, progress=False)
+    content = BytesIO()
+    np.savez(content, **person.arrays())
+    files[USUAL] = content.getvalue()
+    (folder/USUAL).write_bytes(files[USUAL])
+    (folder/'reader.json').write_text(sealed(about, files), encoding='utf-8')
+
 # %% ../../nbs/models/04_export.ipynb #f78af17b
 def _refuse(folder, pictures, precision):
     if precision not in TOLERANCES:
@@ -208,7 +238,8 @@ def export_reader(reader:Fusion,           # as `train_reader` or `load_reader` 
                   folder,                  # where the bundle is to appear; it must not exist yet
                   pictures,                # to compare both on; for 'int8', also to measure ranges on
                   precision:str='float16', # of the weights: 'float32', 'float16', or 'int8', which costs accuracy
-                  measured:dict=None       # for the model card: description -> accuracy, or a text
+                  measured:dict=None,      # for the model card: description -> accuracy, or a text
+                  typical=()               # pairs of a picture and its sign, as `typical_examples` chooses them
                  ) -> Parity:              # ExportError, and no bundle, if it differs too much from the reader
     "Write a reader as a bundle, read it back, and compare"
     _refuse(folder, pictures, precision)
@@ -219,6 +250,7 @@ def export_reader(reader:Fusion,           # as `train_reader` or `load_reader` 
         part.mkdir()
         for name, content in files.items(): (part/name).write_bytes(content)
         (part/'reader.json').write_text(sealed(about, files), encoding='utf-8')
+        if typical: _add_typical(part, about, files, typical)
         found = parity(reader, load_bundle(read_bundle(part)), squares)
         check_parity(found, precision)
     return found
@@ -231,16 +263,19 @@ def _arguments():
     parser.add_argument('reader', help='the folder that python -m asl_signs.models.recipe left')
     parser.add_argument('bundle', help='the folder that is to appear')
     parser.add_argument('film', help='a folder with grassknoted/asl-alphabet, to compare on; or the word sample')
+    parser.add_argument('--people', nargs='*', default=[], help='folders or zips of the other people it was trained on')
     parser.add_argument('--precision', choices=TOLERANCES, default='float16', help='of the weights (default: float16)')
     return parser
 
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "Export a reader, and say how far the bundle is from it"
-    from asl_signs.models.recipe import film_frames, load_reader # not above: these bring PyTorch with them
+    from asl_signs.models.recipe import film_frames, load_reader, training_pictures # not above: PyTorch comes with them
     args = _arguments().parse_args(argv)
     try:
-        found = export_reader(load_reader(args.reader), args.bundle, film_frames([args.film], 2), args.precision)
+        frames = film_frames([args.film], 2)
+        typical = typical_examples(training_pictures(frames, people_files(args.people)))
+        found = export_reader(load_reader(args.reader), args.bundle, frames, args.precision, typical=typical)
     except (ExportError, ValueError, OSError) as e: # DataError and PictureError are ValueErrors
         print(e, file=sys.stderr)
         return 1

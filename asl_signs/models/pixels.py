@@ -25,6 +25,7 @@ from .landmarker import LANDMARKER, LandmarkNet, landmark_net
 from ..runtime.crops import cut_square
 from ..runtime.landmarks import Hands
 from ..train.augment import CropAside, RandomHandCrop, RandomMirror, camera_tfms
+from ..train.backdrop import RandomBackdrop
 from ..train.backbones import local_weights, weights_or_advice
 from ..train.callbacks import AverageWeights, fast_callbacks
 
@@ -91,9 +92,9 @@ class PixelDL(WeightedDL):
 # %% ../../nbs/models/02_pixels.ipynb #0c4c2bb2
 def pixel_tfms(size:int # pixels, side of what the network sees
               ) -> list: # of batch transforms
-    "Random crops around either hand, in another light and through another lens"
+    "Random crops around either hand, before other colours, in another light and through another lens"
     crop = RandomHandCrop(size, scale=(1.2, 2.2), shift=.11, degrees=18, stretch=.12, whole=.06)
-    return [CropAside(), crop, RandomMirror(), *camera_tfms(size)]
+    return [CropAside(), crop, RandomMirror(), RandomBackdrop(), *camera_tfms(size)]
 
 # %% ../../nbs/models/02_pixels.ipynb #bc5ab050
 @dataclass(frozen=True)

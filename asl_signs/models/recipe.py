@@ -114,7 +114,13 @@ def fit_weights(logs,   # arrays (n, 29) of log-probabilities, one for each mode
     return minimize(cost, [.5]*len(logs), method='L-BFGS-B', bounds=[(0, 5)]*len(logs)).x.tolist()
 
 # %% ../../nbs/models/03_recipe.ipynb #85cfa135
+def _as_read(hands, config): # in one view, as by default: the first that shows a hand
+    order = [ReadingConfig.views.index(view) for view in config.views]
+    first = hands.found[:, order].argmax(1)
+    return Hands(hands.files, np.take_along_axis(hands.numbers[:, order], first[:, None, None], 1))
+
 def _says(reader, hands): # log-probabilities of people left out
+    if hands.numbers.shape[1] == len(ReadingConfig.views): hands = _as_read(hands, reader.config)
     landmarks, _ = reader.landmark_log_probs(hands)
     return dict(landmarks=landmarks, pixels=reader.pixel_log_probs(hands.files, hands),
                 alone=reader.pixel_log_probs(hands.files))

@@ -257,5 +257,6 @@ def load_bundle(bundle:Bundle,   # as `read_bundle` returned it
     "The models of a bundle"
     config, (pixels, landmarks) = bundle.config, (bundle.files[name] for name in _networks_of(bundle.about))
     detector = bundle.files.get('detector.onnx')
-    return Fusion(_PixelNetwork(config, pixels, threads), _LandmarkNetwork(config, landmarks, threads), config,
-                  detector and _DetectorNetwork(config, detector, threads), bundle.about['facts'])
+    # one thread for each small network: the idle threads of several would wait for work on the same cores
+    return Fusion(_PixelNetwork(config, pixels, threads), _LandmarkNetwork(config, landmarks, 1), config,
+                  detector and _DetectorNetwork(config, detector, 1), bundle.about['facts'])

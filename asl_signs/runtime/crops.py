@@ -57,12 +57,21 @@ def cut_square(picture:Image.Image, # RGB
               ) -> Image.Image:     # RGB, (size, size)
     "A square cut out of a picture; beyond the picture, its edges are repeated"
     x, y, side = square
-    (width, height), (left, top, right, bottom) = picture.size, (x - side/2, y - side/2, x + side/2, y + side/2)
-    reach = 2*max(1, side/size) # how far from a new pixel's middle the old ones still count
-    before, above, after, below = (max(0, ceil(over + reach)) for over in (-left, -top, right - width, bottom - height))
-    picture = widened(picture, before, above, after, below)
-    box = left + before, top + above, right + before, bottom + above
-    return picture.resize((size, size), Image.Resampling[resampling.upper()], box=box)
+    box = np.array([x - side/2, y - side/2, x + side/2, y + side/2])
+    if box.min() < -_EXACT or (box[2:] > np.array(picture.size) + _EXACT).any():
+        reach = 2*max(1, side/size) # how far from a new pixel's middle the old ones still count
+        picture, box = _surroundings(picture, box, reach)
+    box = box.clip(0, [*picture.size]*2)
+    return picture.resize((size, size), Image.Resampling[resampling.upper()], box=tuple(box.tolist()))
+
+_EXACT = 1e-6 # pixels, less than which is a rounding error
+
+def _surroundings(picture, box, reach): # the part around the box, edges repeated, and the box in it
+    start = np.floor(box[:2] - reach).astype(int).clip(max=np.array(picture.size) - 1) # at least one pixel of the picture
+    end = np.ceil(box[2:] + reach).astype(int).clip(min=1)
+    first, last = start.clip(min=0), end.clip(max=picture.size)
+    part = picture.crop((*first.tolist(), *last.tolist()))
+    return widened(part, *(first - start).tolist(), *(end - last).tolist()), box - [*start]*2
 
 # %% ../../nbs/runtime/01_crops.ipynb #l000000c
 def whole_square(picture:Image.Image,                 # RGB

@@ -24,8 +24,8 @@ from .bundle import load_bundle, read_bundle, shipped_bundle
 from .config import ReadingConfig
 from .crops import contrast, exposed
 from .landmarks import Hands
-from .teaching import (TeachingError, examples_of, load_person, model_of, person_of_seen, save_person,
-                                        seen_by, taught_fusion, teaching_of)
+from .teaching import (TeachingError, examples_in, load_person, model_of, gathered, save_person,
+                                        look_at, corrected, teaching_of, typical_in)
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS
 from ..core.cache import renew_after_fork
@@ -149,7 +149,7 @@ class SignReader:
         self.bundle = read_bundle(shipped_bundle() if bundle is None else bundle)
         self.config = self.bundle.config
         _check_settings(views, threshold, threads, len(self.config.views))
-        self.person = load_person(person, model_of(self.bundle)) if isinstance(person, str) else person
+        self.person = load_person(person, self.bundle) if isinstance(person, str) else person
         self.fusion, self.hands, self.threads = self._models(threads), hands, threads
         self.views, self.finder = self.config.default_views if views is None else views, finder
         self._threshold, self._finder = threshold, None
@@ -158,7 +158,7 @@ class SignReader:
 
     def _models(self, threads):
         models = load_bundle(self.bundle, threads)
-        return models if self.person is None else taught_fusion(models, self.person.lesson)
+        return models if self.person is None else corrected(models, self.person.lesson)
 
     @cached_property
     def _one_thread(self): return self._models(1) # for threads that read side by side
@@ -175,22 +175,30 @@ class SignReader:
                progress:bool=True # a progress bar, if tqdm is installed?
               ) -> 'SignReader':  # its `teaching` says what came of it; TeachingError if there is nothing to learn from
         "A new reader that was taught somebody's own signs, beside what this one was taught"
-        pictures, answers = examples_of(examples)
+        person, unread = self.see(examples, left, progress)
+        new = type(self)(*self.__reduce__()[1][:-1], person)
+        new.teaching = teaching_of(person, unread)
+        return new
+
+    def see(self,
+            examples,          # pairs: a picture, as `read` takes it, and its sign
+            left:bool=None,    # are these left hands? None: as their landmarks say; without hands: no
+            progress:bool=True # a progress bar, if tqdm is installed?
+           ) -> tuple:         # a `Person`, with what was known before; pairs of a picture and why it cannot be read
+        "The numbers from which `taught` learns"
+        pictures, answers = examples_in(examples)
         models, lefts = load_bundle(self.bundle, 1), None if left is None else np.array([left])
         def seen(picture):
             "What the models make of a picture, or what is wrong with it"
             try: shown, _, rows = self.prepare(picture)
             except PictureError as e: return e
-            return seen_by(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
+            return look_at(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
         found = [*_side_by_side(seen, _with_progress(pictures, progress))]
         good = [at for at, one in enumerate(found) if not isinstance(one, PictureError)]
         unread = [(picture, str(one)) for picture, one in zip(pictures, found) if isinstance(one, PictureError)]
         if not good: raise TeachingError(f'None of the pictures can be read. The first: {unread[0][1]}')
-        person = person_of_seen(model_of(self.bundle), [answers[at] for at in good], [found[at] for at in good],
-                                self.person)
-        new = type(self)(*self.__reduce__()[1][:-1], person)
-        new.teaching = teaching_of(person, unread)
-        return new
+        return gathered(model_of(self.bundle), [answers[at] for at in good], [found[at] for at in good],
+                              self.person, typical_in(self.bundle)), unread
 
     @cached_property
     def teaching(self): # a `Teaching`; None if it was taught nothing

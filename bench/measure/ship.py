@@ -1,11 +1,13 @@
-"""The bundle that comes with the library: `python bench/measure/ship.py FILM`
+"""The bundle that comes with the library: `python bench/measure/ship.py FILM --people PERSON [PERSON …]`
 
 Made from results/reader/kept, with the figures of results/people/strangers.json on its card if they are there: run
-strangers.py afterwards, and this once more. FILM is a folder with (part of) the film, to compare both readers on."""
+strangers.py afterwards, and this once more. FILM is a folder with (part of) the film, to compare both readers on. Of
+the film and the people, all of whom it was trained on, it brings some features for teaching."""
 import json, shutil
 from asl_signs.data import get_data
-from asl_signs.models.export import export_reader
-from asl_signs.models.recipe import load_reader
+from asl_signs.datasets.people import people_files
+from asl_signs.models.export import export_reader, typical_examples
+from asl_signs.models.recipe import load_reader, training_pictures
 from asl_signs.runtime.bundle import shipped_bundle
 from measuring import RESULTS, parser
 
@@ -55,12 +57,15 @@ def main(argv=None):
     "Export the kept reader, and put it in the place of the bundle that ships"
     args = parser(__doc__)
     args.add_argument('film', help='a folder')
-    files = get_data(args.parse_args(argv).film, sets=['train']).train[::97]
+    args.add_argument('--people', nargs='*', default=[], help='folders or zips of the people it was trained on')
+    args = args.parse_args(argv)
+    files = get_data(args.film, sets=['train']).train[::97]
+    typical = typical_examples(training_pictures(files, people_files(args.people)))
     bundle, reader, file = shipped_bundle(), load_reader(RESULTS/'reader'/'kept'), RESULTS/'people'/'strangers.json'
     found = json.loads(file.read_text()) if file.exists() else {}
     reader.facts['failures'] = failures(found) if found else ALWAYS
     new = bundle.with_name('shipped_new')
-    print(export_reader(reader, new, files, measured=measured(found) if found else {}))
+    print(export_reader(reader, new, files, measured=measured(found) if found else {}, typical=typical))
     if bundle.exists(): shutil.rmtree(bundle)
     new.rename(bundle)
 
