@@ -51,15 +51,44 @@ function startStream(tries) {
   else if (tries) setTimeout(startStream, 100, tries - 1)
 }
 
-// The keyboard. Keys that are no letters: speech control and screen readers use letters for something else.
+// The keyboard. Keys that are no letters: speech control and screen readers use letters for something else. A key
+// presses a button that can be seen, so the same key may do something else in another tab.
+const KEYS = {Backspace: ['undo'], Delete: ['clear'], Copy: ['copy'], ArrowRight: ['teach-skip', 'practise-skip'],
+              ArrowLeft: ['teach-repeat'], Escape: ['teach-stop', 'practise-stop']}
 function onKey(event) {
-  if (event.target.closest?.('input, select, textarea:not([disabled]), [contenteditable]')) return
+  const elsewhere = 'input, select, textarea:not([disabled]), [contenteditable], [role=tablist], dialog'
+  if (event.target.closest?.(elsewhere)) return
   const modified = event.ctrlKey || event.metaKey
   const copies = event.key == 'c' && modified && !String(getSelection())
-  const id = copies ? 'copy' : modified || event.altKey ? '' : {Backspace: 'undo', Delete: 'clear'}[event.key]
-  if (!id) return
+  const ids = copies ? KEYS.Copy : modified || event.altKey ? [] : KEYS[event.key] ?? []
+  const button = ids.map(byId).find(one => one?.offsetParent)
+  if (!button) return
   event.preventDefault()
-  byId(id).click()
+  button.click()
+}
+
+// The chart: a click shows a sign large, arrows move on, and Escape closes, as in every dialog.
+function turnChart(by) {
+  const pages = [...document.querySelectorAll('#chart article')]
+  showLarge(pages[(pages.findIndex(page => !page.hidden) + by + pages.length) % pages.length].dataset.sign)
+}
+function showLarge(sign) {
+  for (const page of document.querySelectorAll('#chart article')) page.hidden = page.dataset.sign != sign
+  const dialog = document.querySelector('#chart dialog')
+  if (!dialog.open) dialog.showModal()
+}
+function watchChart() {
+  const dialog = document.querySelector('#chart dialog')
+  byId('chart').addEventListener('click', event => {
+    const {sign, turn} = event.target.closest('button')?.dataset ?? {}
+    if (sign) showLarge(sign)
+    else if (turn) Number(turn) ? turnChart(Number(turn)) : dialog.close()
+    else if (event.target == dialog) dialog.close()
+  })
+  dialog.addEventListener('keydown', event => {
+    const by = {ArrowRight: 1, ArrowLeft: -1}[event.key]
+    if (by) turnChart(by)
+  })
 }
 
 // The button Copy calls this; what it returns is shown.
@@ -79,12 +108,13 @@ function onReading() {
 
 // It starts when Gradio has put its parts onto the page. Screen readers read a status aloud when it changes.
 function start() {
-  if (!['panel', 'help', 'said', 'undo', 'clear', 'copy'].every(byId)) return setTimeout(start, 50)
+  if (!['panel', 'help', 'said', 'undo', 'clear', 'copy', 'chart'].every(byId)) return setTimeout(start, 50)
   byId('said').setAttribute('role', 'status')
   const shortcuts = {undo: 'Backspace', clear: 'Delete', copy: 'Control+C'}
   for (const id in shortcuts) byId(id).setAttribute('aria-keyshortcuts', shortcuts[id])
   document.addEventListener('keydown', onKey)
   new MutationObserver(onReading).observe(byId('panel'), {subtree: true, childList: true, attributes: true})
+  watchChart()
   watchCamera()
 }
 start()

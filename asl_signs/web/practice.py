@@ -10,8 +10,9 @@ import random, re
 from collections import Counter, deque
 from html import escape
 from ..runtime.speller import Speller
-from .chart import drawn_sign, how_made, sign_name
+from .chart import drawn_sign, how_made
 from .feedback import NO_HAND, feedback
+from .page import sign_name
 from .teacher import LETTERS, task
 
 # %% ../../nbs/web/05_practice.ipynb #d81a412d
@@ -112,7 +113,7 @@ class Coach:
     def see(self,
             reading, # of a `SignReader`
             at:float, # when the frame arrived: seconds by a clock that never goes back
-            look     # a function that returns the `Hand` in this frame, or None
+            look     # a function that returns the `Hand` in this frame, or None; None: hands cannot be looked for
            ) -> str|None: # a sentence; None: nothing new
         "Take a reading"
         if self.phase != 'asking': return None
@@ -123,7 +124,7 @@ class Coach:
         if at - self.since < PATIENCE or at - self.looked < LOOK: return None
         self.looked = at
         if reading.sign == self.sign: return _again(self.sign) # held since the same letter before
-        self.found.append(feedback(look(), self.sign))
+        self.found.append(feedback(look(), self.sign) if look else f'{self.sign}: {how_made(self.sign)}')
         return self._help()
 
     def _right(self):

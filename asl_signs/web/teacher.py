@@ -10,7 +10,8 @@ from html import escape
 from math import ceil
 from ..core.cache import CacheError
 from ..runtime.teaching import TeachingError
-from .chart import SIGNS_SHOWN, drawn_sign, sign_name
+from .chart import SIGNS_SHOWN, drawn_sign
+from .page import sign_name
 
 # %% ../../nbs/web/04_teacher.ipynb #45eca098
 LETTERS = SIGNS_SHOWN[:26]
@@ -130,10 +131,9 @@ class Teacher:
         "Have the reader taught"
         if self.phase != 'learning': return ''
         examples = [(frame, sign) for sign, frames in self.frames.items() for frame in frames]
+        self.phase = 'idle'
         try: self.taught = reader.taught(examples, progress=False)
-        except TeachingError as e:
-            self.phase = 'idle'
-            return str(e)
+        except TeachingError as e: return str(e)
         self.phase = 'learned'
         return 'This is what changed. Keep it, or discard it.'
 
