@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['plot_coverage']
 
-# %% ../nbs/05_inference.ipynb #i0000004
+# %% ../nbs/05_inference.ipynb #c925d5f1
 from .runtime.bundle import Bundle, read_bundle, shipped_bundle
 from .models.export import export_reader
 from .runtime.reader import Reading, SignReader
 
-# %% ../nbs/05_inference.ipynb #i0000021
+# %% ../nbs/05_inference.ipynb #c778b00b
 def plot_coverage(bundle:Bundle # as `read_bundle` returns it
                  ):             # a matplotlib figure
     "What each threshold would have cost, and bought, on people left out; a dot for the one that was chosen"
@@ -22,6 +22,7 @@ def plot_coverage(bundle:Bundle # as `read_bundle` returns it
         axis.plot(curve['answered'][chosen], curve['right'][chosen], 'o', color=line.get_color())
     axis.set(xlabel='share of the pictures that are answered', ylabel='share of the answers that are right')
     axis.set(xlim=(0, 1), ylim=(.6, 1.01)) # one wrong answer among the first few would fill the plot
+    axis.set_title('Thresholds, on people left out of training')
     axis.legend(loc='lower left')
     axis.grid(alpha=.3)
     plt.close(figure)

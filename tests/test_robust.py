@@ -4,6 +4,7 @@ import pytest
 from unittest.mock import patch
 from fastai.vision.all import Learner
 from asl_signs import robust, training
+from asl_signs.train import merging
 from asl_signs.data import get_data, small_network
 from asl_signs.evaluation import ask, evaluate, scene_names
 from asl_signs.datasets.film import scenes
@@ -30,7 +31,7 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True)
 def a_small_network(monkeypatch):
     def small(dls, settings): return Learner(dls, small_network(), path=training.cache_dir())
-    monkeypatch.setattr(robust, 'new_learner', small)
+    monkeypatch.setattr(merging, 'new_learner', small)
 
 
 def test_parts_have_no_scene_in_common_and_leave_nothing_out(data):

@@ -9,13 +9,13 @@ from fastai.vision.all import IntToFloatTensor, TensorImage
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torch import nn
-from asl_signs.train.augment import CropAside, RandomMirror, hard_tfms
+from asl_signs.train.augment import CropAside, RandomMirror
 from asl_signs.runtime.landmarks import Hands
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import (cut_square, first_squares, in_picture, normalised, predict_squares, read_in_crops,
                                      read_pictures, square_around, whole_square)
 from asl_signs.core.pictures import PictureError
-from asl_signs.models.pixels import PixelDL, PixelNet, get_squares, pixel_loss, points_of
+from asl_signs.models.pixels import PixelDL, PixelNet, get_squares, pixel_loss, pixel_tfms, points_of
 from asl_signs.core.signs import SIGNS, number_of, sign_of
 from asl_signs.datasets.sample import get_sample
 
@@ -174,7 +174,7 @@ def test_points_are_the_median_of_views_and_nothing_has_none():
 
 def test_batches_are_varied_in_training_only(frames):
     some = frames[:32]
-    squares, tfms = get_squares(some, 32), [IntToFloatTensor(), *hard_tfms(32)]
+    squares, tfms = get_squares(some, 32), [IntToFloatTensor(), *pixel_tfms(32)]
     still, again = (PixelDL(squares, hands_for(some), bs=32, after_batch=tfms).one_batch() for _ in range(2))
     varied = PixelDL(squares, hands_for(some), bs=32, shuffle=True, after_batch=tfms).one_batch()
     torch.testing.assert_close(still[0], again[0])

@@ -9,32 +9,30 @@ from fastai.vision.all import (CategoryBlock, DataBlock, ImageBlock, Learner, No
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from asl_signs.models import recipe
-from asl_signs.train.augment import (RandomApply, RandomDownscale, RandomHandCrop, ReplaceBackground, SkinTone,
-                                     draw_backgrounds, get_kornia, hard_tfms)
+from asl_signs.train.augment import RandomApply, RandomHandCrop, camera_tfms, get_kornia
 from asl_signs.metrics.distortions import compressed
 from asl_signs.core.signs import SIGNS
 from asl_signs.train.callbacks import AverageWeights, BFloat16OnCPU, GrowPictures
 
-BACKGROUNDS = draw_backgrounds(3, 40)
-NAMES = ['skin', 'background', 'light', 'blur', 'downscale', 'noise', 'JPEG', 'erase']
+NAMES = ['light', 'blur', 'downscale', 'noise', 'JPEG', 'erase']
 names = pytest.mark.parametrize('name', NAMES)
 
 
 def colours(name, p=1, size=32):
     "One of the transforms that change colours, of as many pictures as asked"
-    tfm = hard_tfms(size, BACKGROUNDS)[1 + NAMES.index(name)]
+    tfm = camera_tfms(size)[NAMES.index(name)]
     tfm.p = p
     return tfm
 
 
-def pictures(n=6, channels=4, height=32, width=32, seed=0):
-    "Smooth pictures; the matte is a disc in the middle"
+def all_tfms(size): return [RandomHandCrop(size), *camera_tfms(size)]
+
+
+def pictures(n=6, channels=3, height=32, width=32, seed=0):
+    "Smooth pictures"
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(n, channels, 5, 5, generator=generator)
-    x = nn.functional.interpolate(coarse, (height, width), mode='bicubic').clamp(0, 1)
-    if channels == 4:
-        x[:, 3] = (torch.linspace(-1, 1, height)[:, None]**2 + torch.linspace(-1, 1, width)**2 < .4).float()
-    return TensorImage(x)
+    return TensorImage(nn.functional.interpolate(coarse, (height, width), mode='bicubic').clamp(0, 1))
 
 
 def hands(n=6): return TensorPoint(torch.rand(n, 21, 2, generator=torch.Generator().manual_seed(1))*.8 - .4)
@@ -45,27 +43,24 @@ def through(batch, tfms, split_idx=0): return Pipeline(tfms, split_idx=split_idx
 # Shapes, ranges, types
 
 @settings(max_examples=30, deadline=None)
-@given(n=st.integers(1, 5), channels=st.sampled_from([3, 4]), height=st.integers(2, 40), width=st.integers(2, 40),
-       seed=st.integers(0, 9))
-def test_pictures_of_any_shape_stay_pictures(n, channels, height, width, seed):
-    given = pictures(n, channels, height, width, seed)
+@given(n=st.integers(1, 5), height=st.integers(2, 40), width=st.integers(2, 40), seed=st.integers(0, 9))
+def test_pictures_of_any_shape_stay_pictures(n, height, width, seed):
+    given = pictures(n, 3, height, width, seed)
     before = given.clone()
     for name in NAMES:
         set_seed(seed)
         changed = colours(name)(given)
-        kept = 3 if name == 'background' else channels
-        assert type(changed) is TensorImage and changed.shape == (n, kept, height, width)
+        assert type(changed) is TensorImage and changed.shape == (n, 3, height, width)
         assert changed.isfinite().all() and changed.min() >= 0 and changed.max() <= 1
-        if kept == 4: assert (changed[:, 3] == given[:, 3]).all()
         assert (given == before).all(), 'the batch that was given was changed'
 
 
 @settings(max_examples=40, deadline=None)
-@given(n=st.integers(1, 5), channels=st.sampled_from([3, 4]), height=st.integers(2, 60), width=st.integers(2, 60),
+@given(n=st.integers(1, 5), height=st.integers(2, 60), width=st.integers(2, 60),
        size=st.integers(1, 40), pointed=st.booleans(), training=st.booleans())
-def test_everything_together_on_any_shape(n, channels, height, width, size, pointed, training):
-    batch = (pictures(n, channels, height, width), *([hands(n)] if pointed else []), TensorCategory(torch.arange(n)))
-    x, *points, signs = through(batch, hard_tfms(size, BACKGROUNDS), split_idx=int(not training))
+def test_everything_together_on_any_shape(n, height, width, size, pointed, training):
+    batch = (pictures(n, 3, height, width), *([hands(n)] if pointed else []), TensorCategory(torch.arange(n)))
+    x, *points, signs = through(batch, all_tfms(size), split_idx=int(not training))
     assert type(x) is TensorImage and x.shape == (n, 3, size, size) and x.isfinite().all()
     assert x.min() >= -1e-5 and x.max() <= 1 + 1e-5
     assert type(signs) is TensorCategory and signs.tolist() == [*range(n)]
@@ -84,23 +79,23 @@ def test_the_seed_decides(name):
 def test_about_as_many_change_as_asked(name):
     set_seed(0)
     given = pictures(200, height=16, width=16)
-    changed = (colours(name, .5)(given)[:, :3] != given[:, :3]).flatten(1).any(1).float().mean()
+    changed = (colours(name, .5)(given) != given).flatten(1).any(1).float().mean()
     assert .35 < changed < .65
-    assert (colours(name, 0)(given)[:, :3] == given[:, :3]).all()
+    assert (colours(name, 0)(given) == given).all()
 
 
 @names
 def test_validation_is_left_alone(name):
     given = pictures()
     seen = colours(name)(given, split_idx=1)
-    assert (seen == given[:, :seen.shape[1]]).all()
+    assert (seen == given).all()
 
 
 @pytest.mark.parametrize('name', sorted({*NAMES} - {'downscale'}))
 def test_each_picture_gets_numbers_of_its_own(name):
     set_seed(0)
     same = TensorImage(pictures(1).repeat(12, 1, 1, 1))
-    assert len(torch.unique(plain(colours(name)(same)[:, :3].flatten(1)), dim=0)) > 6
+    assert len(torch.unique(plain(colours(name)(same).flatten(1)), dim=0)) > 6
 
 
 # Around the hand
@@ -115,14 +110,13 @@ def test_without_a_change_the_picture_stays():
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), column=st.integers(8, 55), row=st.integers(8, 55))
-def test_points_and_mattes_go_where_pixels_go(seed, column, row):
+def test_points_go_where_pixels_go(seed, column, row):
     set_seed(seed)
-    x = torch.zeros(4, 4, 64, 64)
+    x = torch.zeros(4, 3, 64, 64)
     x[:, :, row - 2:row + 3, column - 2:column + 3] = 1
     point = torch.tensor([column, row])*2/63 - 1 # within half a pixel
     points = TensorPoint(torch.stack([point - .2, point + .2, point]).repeat(4, 1, 1).float())
     seen, moved = RandomHandCrop(64)((TensorImage(x), points))
-    assert (seen[:, 3] == seen[:, 0]).all()
     for one, (x_of, y_of) in zip(plain(seen)[:, 0], plain(moved)[:, 2]):
         if max(abs(x_of), abs(y_of)) > .9 or one.sum() < 1: continue
         at = torch.linspace(-1, 1, 64)
@@ -132,9 +126,9 @@ def test_points_and_mattes_go_where_pixels_go(seed, column, row):
 
 def test_a_crop_is_what_pytorch_samples():
     "A quarter of a turn of the whole picture: what was to the right is above"
-    turned = RandomHandCrop(32, scale=(1, 1), shift=0, degrees=0, stretch=0, whole=0, edge=0)
-    turned._crops = lambda pictures, points: torch.tensor([[0., -1, 0], [1, 0, 0]]).repeat(len(pictures), 1, 1)
-    seen, points = turned((pictures(), TensorPoint(torch.tensor([[[.5, 0]]]).repeat(6, 1, 1))))
+    class Turned(RandomHandCrop):
+        def crops(self, pictures, points): return torch.tensor([[0., -1, 0], [1, 0, 0]]).repeat(len(pictures), 1, 1)
+    seen, points = Turned(32, edge=0)((pictures(), TensorPoint(torch.tensor([[[.5, 0]]]).repeat(6, 1, 1))))
     assert torch.allclose(plain(seen), plain(pictures()).rot90(1, (2, 3)), atol=1e-4)
     assert torch.allclose(plain(points), torch.tensor([[[0, -.5]]]), atol=1e-6)
 
@@ -163,39 +157,9 @@ def test_the_frame_of_the_film_is_never_seen():
 
 
 def test_a_tuple_of_pictures_alone_and_points_of_a_plain_tensor():
-    assert [part.shape for part in RandomHandCrop(16)((pictures(),))] == [(6, 4, 16, 16)]
+    assert [part.shape for part in RandomHandCrop(16)((pictures(),))] == [(6, 3, 16, 16)]
     seen, moved, signs = RandomHandCrop(16)((pictures(), plain(hands()), torch.arange(6)))
     assert type(moved) is torch.Tensor and moved.shape == (6, 21, 2) and signs.tolist() == [*range(6)]
-
-
-# Skin and background
-
-def test_only_the_hand_or_only_the_wall():
-    x = pictures()
-    skin = (SkinTone(p=1)(x)[:, :3] != x[:, :3]).any(1)
-    wall = (ReplaceBackground(BACKGROUNDS, p=1)(x) - x[:, :3]).abs().amax(1) > 1e-6
-    on = x[:, 3] == 1
-    assert not skin[~on].any() and skin[on].float().mean() > .9
-    assert not wall[on].any() and wall[~on].float().mean() > .9
-
-
-def test_an_empty_matte_leaves_nothing():
-    x = pictures()
-    x[:, 3] = 0
-    assert ((ReplaceBackground(BACKGROUNDS, p=1)(x) - x[:, :3]).abs().amax(1) > 1e-6).float().mean() > .9
-    assert (SkinTone(p=1)(x) == x).all()
-
-
-KINDS = BACKGROUNDS, torch.tensor(BACKGROUNDS), BACKGROUNDS[:1], BACKGROUNDS[:, :7, :30]
-
-@pytest.mark.parametrize('backgrounds', KINDS)
-def test_backgrounds_of_any_kind(backgrounds):
-    assert ReplaceBackground(backgrounds, p=1)(pictures()).shape == (6, 3, 32, 32)
-
-
-def test_backgrounds_come_from_their_seed():
-    one, same, other = (draw_backgrounds(2, 9, seed) for seed in (5, 5, 6))
-    assert (one == same).all() and (one != other).any()
 
 
 # Light, lens, file
@@ -214,19 +178,13 @@ def test_light_comes_from_a_side_and_spares_the_middle():
     assert (slopes > .02).any() and (slopes < -.02).any()
 
 
-def test_any_function_of_colours_changes_some_and_spares_the_matte():
+def test_any_function_of_colours_changes_some():
     set_seed(0)
     given = pictures(200, height=8, width=8)
     inverted = RandomApply(lambda x: 1 - x, .5)(given)
-    changed = (inverted != given)[:, :3].flatten(1).any(1)
-    assert .35 < changed.float().mean() < .65 and (inverted[:, 3] == given[:, 3]).all()
-    assert torch.allclose(plain(inverted)[changed, :3], 1 - plain(given)[changed, :3])
-
-
-def test_the_smaller_the_share_the_less_is_left():
-    given = pictures(channels=3)
-    blurred = [(RandomDownscale(1, (share, share))(given) - given).abs().mean() for share in (.2, .5, 1)]
-    assert blurred[0] > blurred[1] > blurred[2] and blurred[2] < 1e-6
+    changed = (inverted != given).flatten(1).any(1)
+    assert .35 < changed.float().mean() < .65
+    assert torch.allclose(plain(inverted)[changed], 1 - plain(given)[changed])
 
 
 def test_jpegs_are_pillows_of_different_quality():
@@ -242,7 +200,7 @@ def test_jpegs_are_pillows_of_different_quality():
 def test_a_missing_kornia_is_one_sentence_that_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'kornia', None)
     monkeypatch.setitem(sys.modules, 'kornia.augmentation', None)
-    for make in (get_kornia, lambda: hard_tfms(32)):
+    for make in (get_kornia, lambda: camera_tfms(32)):
         with pytest.raises(ImportError, match=r"^kornia\S* is missing: pip install 'asl_signs\[train\]'$"): make()
 
 
@@ -272,7 +230,7 @@ def block(*tfms, blocks=(ImageBlock, CategoryBlock(vocab=SIGNS)), **kwargs):
 
 
 def test_a_block_of_ones_own_is_varied_in_training_alone(folder, tmp_path):
-    dls = block(*hard_tfms(32), Normalize.from_stats(*imagenet_stats)).dataloaders(folder, bs=8)
+    dls = block(*all_tfms(32), Normalize.from_stats(*imagenet_stats)).dataloaders(folder, bs=8)
     shown, _ = dls.valid.one_batch()
     files = torch.stack([torch.tensor(np.array(Image.open(file))).permute(2, 0, 1)/255 for file in dls.valid_ds.items])
     mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in imagenet_stats)
@@ -292,7 +250,7 @@ def test_a_block_of_ones_own_is_varied_in_training_alone(folder, tmp_path):
 
 def test_points_are_a_block_like_any_other(folder):
     def points(file): return [[10, 10], [30, 20], [20, 30]]
-    dls = block(*hard_tfms(32), blocks=(ImageBlock, PointBlock, CategoryBlock(vocab=SIGNS)), n_inp=1,
+    dls = block(*all_tfms(32), blocks=(ImageBlock, PointBlock, CategoryBlock(vocab=SIGNS)), n_inp=1,
                 get_y=[points, lambda file: SIGNS[int(file.stem)]]).dataloaders(folder, bs=8)
     x, hand, _ = dls.train.one_batch()
     assert (type(x), type(hand)) == (TensorImage, TensorPoint) and hand.shape == (8, 3, 2)
@@ -305,7 +263,7 @@ def test_points_are_a_block_like_any_other(folder):
 def test_everything_happens_on_the_batchs_device(training):
     "PyTorch's device without numbers refuses tensors of the processor, as a graphics card does; JPEGs need numbers"
     batch = TensorImage(pictures(height=50, width=40).to('meta')), TensorPoint(hands().to('meta'))
-    for name, tfm in zip(['crop', *NAMES], hard_tfms(16, BACKGROUNDS)):
+    for name, tfm in zip(['crop', *NAMES], all_tfms(16)):
         if name == 'JPEG': continue
         tfm.p = 1
         batch = tfm(batch, split_idx=int(not training))
@@ -317,13 +275,13 @@ def test_a_graphics_card_gives_the_same_pictures():
     seen = []
     for device in ('cpu', 'cuda'):
         set_seed(1)
-        tfms = [tfm for name, tfm in zip(['crop', *NAMES], hard_tfms(32, BACKGROUNDS)) if name not in ('noise', 'JPEG')]
+        tfms = [tfm for name, tfm in zip(['crop', *NAMES], all_tfms(32)) if name not in ('noise', 'JPEG')]
         seen.append(plain(through((pictures().to(device), hands().to(device)), tfms)[0]).cpu())
     assert torch.allclose(*seen, atol=1e-3)
 
 
 def test_transforms_can_be_pickled_and_read():
-    for tfm in hard_tfms(32, BACKGROUNDS):
+    for tfm in all_tfms(32):
         copy = pickle.loads(pickle.dumps(tfm))
         set_seed(1)
         first = tfm((pictures(),))[0]
@@ -333,7 +291,7 @@ def test_transforms_can_be_pickled_and_read():
 
 
 def test_with_half_precision_growing_pictures_and_the_learning_rate_finder(folder, tmp_path):
-    dls = block(*hard_tfms(32)).dataloaders(folder, bs=8, path=tmp_path)
+    dls = block(*all_tfms(32)).dataloaders(folder, bs=8, path=tmp_path)
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 29)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), *head)
     learn = Learner(dls, model, cbs=[AverageWeights(), BFloat16OnCPU(), GrowPictures(step=8)])
