@@ -27,7 +27,6 @@ from ..runtime.teaching import USUAL
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS, sign_of
 from ..core.cache import no_telemetry, atomic_path, why_not_loaded
-from ..datasets.people import people_files
 from .card import model_card
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
@@ -270,7 +269,8 @@ def _arguments():
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "Export a reader, and say how far the bundle is from it"
-    from asl_signs.models.recipe import film_frames, load_reader, training_pictures # not above: PyTorch comes with them
+    from asl_signs.datasets.people import people_files # not above: pandas comes with it, and PyTorch with the others
+    from asl_signs.models.recipe import film_frames, load_reader, training_pictures
     args = _arguments().parse_args(argv)
     try:
         frames = film_frames([args.film], 2)
