@@ -74,7 +74,7 @@ def test_scripts_that_texts_name_exist():
 def test_the_film_is_measured(pictures, monkeypatch):
     module, split = script('film'), script('film').take_splitter
     monkeypatch.setattr(module, 'take_splitter', lambda first, last, gap: split(5, 8, 0)) # of twelve frames
-    found = module.measure_likeness(get_data(pictures, sets=['train']))
+    found = module.measure_similarity(get_data(pictures, sets=['train']))
     assert found['frames'] == 12*29 and [one['gap'] for one in found['nearest']] == [*module.GAPS]
 
 
