@@ -21,13 +21,13 @@ from ..core.signs import SIGNS, sign_of
 from ..data import get_data
 from ..datasets.archives import DataError
 from ..datasets.film import FilmError, film_splitter, films
-from ..datasets.people import licence_table, people_files, person_of
+from ..datasets.people import even_weights, licence_table, people_files, person_of
 from ..metrics.people import by_person
 from ..metrics.report import Report, score
 from .detector import HandDetector, train_detector
 from .joints import Ensemble, LandmarkClassifier, prior_without_hand, train_ensemble
 from .landmarker import LANDMARKER
-from .pixels import PixelNet, even_weights, get_squares, train_pixels
+from .pixels import PixelNet, get_squares, train_pixels
 from ..runtime.config import ReadingConfig, config_from, config_values
 from ..runtime.fusion import Fusion, coverage_curve, fused, normalised, threshold_for
 from ..datasets.hands import find_hands

@@ -151,13 +151,15 @@ def _likeness(some:Person,  # n pictures
 _PRIORS = 1., .3, .1, .03, .01, .003 # from strong to weak
 _STEPS = 25 # of the ascent for each of them, from where the one before ended: teaching is to be quick
 
-def _pulls(similar, log_probs, right): # for each prior (n, signs): how far each picture pulls what is like it
-    similar, log_probs, right = (np.float32(one) for one in (similar, log_probs, right))
-    largest, pulls = np.linalg.eigvalsh(similar)[-1], np.zeros_like(log_probs)
+_TYPICAL = 4. # how much more another person's picture of an untaught sign counts than a taught picture
+
+def _pulls(similar, log_probs, right, counts): # for each prior (n, signs): how far each picture pulls what is like it
+    similar, log_probs, right, counts = (np.float32(one) for one in (similar, log_probs, right, counts[:, None]))
+    largest, pulls = np.linalg.eigvalsh(similar*np.sqrt(counts*counts.T))[-1], np.zeros_like(log_probs)
     for prior in _PRIORS:
         ahead, size, speed = pulls, 1/(largest/2 + prior), 1.
         for _ in range(_STEPS): # Nesterov's accelerated gradient
-            lacking = right - np.exp(normalised(log_probs + similar @ ahead))
+            lacking = counts*(right - np.exp(normalised(log_probs + similar @ ahead)))
             new, quicker = ahead + size*(lacking - prior*ahead), (1 + (1 + 4*speed**2)**.5)/2
             pulls, ahead, speed = new, new + (speed - 1)/quicker*(new - pulls), quicker
         yield pulls
@@ -190,11 +192,13 @@ def _with_typical(person): # and other people's pictures of the signs that were 
     return _together(person, person.typical.of(~np.isin(person.typical.answers, person.answers)))
 
 def _lessons(person): # one for each prior
-    person = _with_typical(person)
+    own, person = len(person), _with_typical(person)
+    counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL)
     signs = np.unique(person.answers)
     right = (person.answers[:, None] == signs).astype(float)
     before = normalised(person.log_probs[:, signs])
-    return [Lesson(person, signs, *one) for one in zip(_PRIORS, _pulls(_likeness(person, person), before, right))]
+    pulls = _pulls(_likeness(person, person), before, right, counts)
+    return [Lesson(person, signs, *one) for one in zip(_PRIORS, pulls)]
 
 # %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
 _ALONE = .01 # the prior where each sign has one picture, and nothing can be left out
