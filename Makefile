@@ -23,13 +23,16 @@ export ASL_SIGNS_SPLIT  := $(or $(SPLIT),$(ASL_SIGNS_SPLIT))
 export ASL_SIGNS_FAST   := $(or $(FAST),$(ASL_SIGNS_FAST))
 export ASL_SIGNS_RECIPE := $(or $(RECIPE),$(ASL_SIGNS_RECIPE))
 
-.PHONY: help run test lab bench reader install prepare clean
+.PHONY: help run test lab bench reader install prepare docs wheel release clean
 
 help:
 	@sed -n '/^# Two/,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "make lab      open the lessons in JupyterLab (with DATA, as above)"
 	@echo "make bench    measure the fast way against the plain recipe (QUICK=1: briefly)"
 	@echo "make prepare  after editing notebooks: modules, fresh outputs, README"
+	@echo "make docs     every notebook and module as plain HTML, in _docs/"
+	@echo "make wheel    the library as one file, in dist/: for Colab, Kaggle, or another machine"
+	@echo "make release VERSION=0.2.0   the version in every place, a commit, a tag, and dist/"
 	@echo "make clean    remove .venv and report/"
 
 # The drawn sample is small enough to be cached anywhere. FAST=0 decodes it in every epoch.
@@ -71,6 +74,16 @@ prepare: .venv/installed
 	$(BIN)/python tools/lessons.py refresh
 	$(BIN)/nbdev-clean
 	$(BIN)/python tools/lessons.py readme
+
+docs: .venv/installed
+	@$(BIN)/python tools/docs.py
+
+wheel: .venv/installed
+	@$(BIN)/python -m build --no-isolation --wheel --outdir dist . >/dev/null
+	@ls dist/*.whl
+
+release: .venv/installed
+	@$(BIN)/python tools/release.py "$(VERSION)"
 
 clean:
 	rm -rf .venv $(REPORT)

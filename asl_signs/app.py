@@ -6,12 +6,11 @@
 __all__ = ['stream_reader', 'build_app', 'launch']
 
 # %% ../nbs/06_app.ipynb #ap000005
-from time import monotonic
 from .inference import SignReader
 from .web.chart import chart, chart_style
 from .web.page import camera_and_picture, notes, page_head, page_style
 from .web.serving import AppError, check_address, is_loopback, load_gradio, serve
-from .web.tabs import changes, connect_tabs, right_side, screen_parts
+from .web.tabs import connect_camera, connect_tabs, right_side
 from .web.visitor import MOST_BYTES, Screen, Visitor, read_upload
 
 # %% ../nbs/06_app.ipynb #ap000025
@@ -25,20 +24,6 @@ def stream_reader(bundle=None,    # a folder that lesson 5 exported; None: the r
     return reader
 
 # %% ../nbs/06_app.ipynb #ap000027
-def _connect(gr, visitor, reader, camera, picture, parts, load):
-    "Let each event of the page call one function, and show what it returns"
-    screen, how = screen_parts(parts), dict(api_visibility='private', show_progress='hidden')
-    def uploaded(path):
-        "The parts of a screen, and the picture that was read"
-        seen = read_upload(reader, path)
-        return [*changes(gr, seen), seen.picture]
-    camera.stream(lambda v, frame: changes(gr, v.see(frame, monotonic())), [visitor, camera], screen,
-                  stream_every=.033, concurrency_limit=8, **how)
-    picture.upload(uploaded, picture, [*screen, picture], **how)
-    picture.clear(lambda: uploaded(None)[:-1], None, screen, **how)
-    connect_tabs(gr, parts, visitor, load, how)
-
-# %% ../nbs/06_app.ipynb #ap000028
 def build_app(reader=None,    # a `SignReader`, or anything whose `read` does the same; None: the one that ships
               local:bool=True # may the page say that pictures stay on this machine?
              ):               # gradio.Blocks, to be launched; AppError without gradio
@@ -51,10 +36,12 @@ def build_app(reader=None,    # a `SignReader`, or anything whose `read` does th
             with gr.Column(): camera, picture = camera_and_picture(gr, MOST_BYTES, local)
             with gr.Column(): parts = right_side(gr, keeps=local)
         gr.HTML(chart() + f'<div id="notes">{notes()}</div>')
-        _connect(gr, gr.State(Visitor(reader, local)), reader, camera, picture, parts, app.load)
+        visitor = gr.State(Visitor(reader, keeps=local))
+        connect_camera(gr, parts, visitor, camera, picture, reader)
+        connect_tabs(gr, parts, visitor, app.load)
     return app.queue(default_concurrency_limit=4, max_size=32)
 
-# %% ../nbs/06_app.ipynb #ap000037
+# %% ../nbs/06_app.ipynb #ap000036
 def launch(host:str='127.0.0.1', # the address to listen on; '0.0.0.0' for everybody in the network
            port:int|None=None,   # from 1 to 65535; None: the first that is free, from 7860 on
            share:bool=False,     # through Gradio's servers, for everybody who has the address?

@@ -18,3 +18,34 @@ def write_y4m(file, pictures, rate):
 def camera_arguments(film):
     "What Chromium has to be told to take a film for its camera, and to ask nobody"
     return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', f'--use-file-for-fake-video-capture={film}']
+
+
+# Runs in the page before its own scripts: a person before the camera, who makes the sign that Teach or Practise ask
+# for, or the one in `shows`. Between two signs, for eight readings, and where there is no picture of one, the hand is away.
+PERSON = r'''
+(() => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 480, height: 360})
+  const pen = canvas.getContext('2d'), images = {}
+  let before, away = 0, turn = 0
+  const frame = () => Number(document.querySelector('#panel [data-frame]')?.dataset.frame ?? 0)
+  window.shows = null // a sign; null: the one that is asked for
+  window.bring = pictures => Promise.all(Object.entries(pictures).map(async ([sign, urls]) => {
+    images[sign] = urls.map(src => Object.assign(new Image(), {src}))
+    await Promise.all(images[sign].map(image => image.decode()))
+  }))
+  const asked = () => [...document.querySelectorAll('.task[data-phase=asking] .asked')].find(one => one.offsetParent)
+  function draw() {
+    const signs = asked()?.querySelectorAll('span'), now = asked()?.querySelector('.now') ?? signs?.[0]
+    const place = window.shows ?? [now?.textContent, [...signs ?? []].indexOf(now)].join()
+    if (place != before) { before = place; away = frame() + 8 }
+    const sign = window.shows ?? now?.textContent
+    const shown = images[frame() < away && !window.shows ? 'nothing' : sign] ?? images.nothing
+    const image = shown?.[Math.floor(turn++/3) % shown.length]
+    pen.fillStyle = '#aaa'
+    pen.fillRect(0, 0, 480, 360)
+    if (image) pen.drawImage(image, 60 + turn % 3, 0, 360, 360)
+  }
+  setInterval(draw, 60)
+  if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(15)
+})()
+'''

@@ -8,7 +8,7 @@ LINK = re.compile(r'!?\]\([^)]*\)')
 PAPER = re.compile(r'(doi|arXiv):[^\s\])]+')
 NUMBER = re.compile(r'(?<![\w.,])[−+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)(?![.,]?\d)')
 UNIT = re.compile(r'((,| to| and| or| of( the)?) [−+-]?[\d.,]*\d)*( ?%|\*\*| (points?|ms|milliseconds?|s|seconds?|minutes?|MB|GB|[GTP]FLOP|times|crops|a second|of( the)? \d[\d,]*)\b)')
-NAMES = re.compile(r'\b[Ll]essons? \d(?: and \d)?|\b(?:19|20)\d\d\]') # which lesson, and the year in a citation
+NAMES = re.compile(r'\b[Ll]essons? \d(?: and \d)?|\b(?:19|20)\d\d\]|^\d(?=\. \*\*)') # which lesson, the year in a citation, which exercise
 
 
 def plain(text):

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from fastcore.docments import docments
 import asl_signs
-from lessons import lessons_in, parts_in
+from report import fronts_in, lessons_in, parts_in
 from pages import readme
 from stamps import STAMPED, address, stamp
 from numbers_of_record import KNOWN
@@ -13,7 +13,7 @@ from prose import NAMES, NUMBER, looks_measured, plain, prose, unaccounted
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS, BIN = ROOT/'nbs', Path(sys.executable).parent
-NOTEBOOKS = [NBS/'index.ipynb', *lessons_in(NBS), *parts_in(NBS)]
+NOTEBOOKS = [*fronts_in(NBS), *lessons_in(NBS), *parts_in(NBS)]
 MODULES = sorted('.'.join(file.relative_to(ROOT/'asl_signs').with_suffix('').parts)
                  for file in (ROOT/'asl_signs').rglob('[a-z]*.py'))
 LINTED = 'asl_signs', 'tools', 'tests', 'bench', 'setup.py'

@@ -1,8 +1,9 @@
 "The first cells of a lesson: what they say, and what the installation does on Colab and Kaggle"
-import json, os, re, subprocess, venv
+import json, os, re, subprocess
 from pathlib import Path
 import nbformat
 import pytest
+from apart import environment, variables
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pages import page
 from stamps import STAMPED, address, elsewhere, install_cell, lesson_table, minutes, stamp, times
@@ -92,28 +93,16 @@ OFFLINE = """if True:
     def refuse(*args, **how): raise OSError('unreachable')
     socket.create_connection = refuse"""
 ONLINE = 'import socket; socket.create_connection = lambda *args: socket.socket()'
-PYTHON = ('Scripts', 'python.exe') if os.name == 'nt' else ('bin', 'python')
-
-
-def apart(): # the variables of this process that say nothing about it
-    ours = 'PYTHON', 'ASL_SIGNS_', 'PIP_'
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-
-
 def uninstall(python, name): # from a folder in which pip sees no other project
     pip = [python, '-m', 'pip', 'uninstall', '-q', '-y', name]
-    subprocess.run(pip, cwd=python.parent, env=apart(), check=True)
+    subprocess.run(pip, cwd=python.parent, env=variables(), check=True)
 
 
 @pytest.fixture(scope='module')
 def bare(tmp_path_factory):
     "The Python of an environment with pip, and with the packages of this one but asl_signs"
     place = tmp_path_factory.mktemp('bare')
-    venv.create(place, with_pip=True)
-    site = next(place.rglob('site-packages'))
-    packages = Path(nbformat.__file__).parent.parent
-    (site/'packages.pth').write_text(f'{packages}\n') # as a plain folder: what is installed in it by a .pth is not
-    python = place.joinpath(*PYTHON)
+    python, _ = environment(place, with_pip=True)
     # Python 3.11 comes with an old setuptools, which would stand before the one that torch asks for.
     uninstall(python, 'setuptools')
     return python
@@ -122,10 +111,10 @@ def bare(tmp_path_factory):
 @pytest.fixture
 def first_cell(bare, tmp_path):
     "Runs the first cell in an empty folder, and returns its success and what it said"
-    def run(before, at='', **variables):
+    def run(before, at='', **more):
         (cell := tmp_path/'cell.py').write_text(install_cell(new_notebook(), at, NBS))
         (empty := tmp_path/'empty').mkdir(exist_ok=True)
-        env = apart() | dict(ASL_SIGNS_ROOT=str(tmp_path/'root'), PIP_NO_INDEX='1') | variables
+        env = variables() | dict(ASL_SIGNS_ROOT=str(tmp_path/'root'), PIP_NO_INDEX='1') | more
         done = subprocess.run([bare, '-c', RUN, cell, before], cwd=empty, env=env, capture_output=True, text=True)
         return not done.returncode, re.sub(r'\s+', ' ', done.stdout + done.stderr)
     return run

@@ -9,10 +9,10 @@ with status 1, so that `make` stops. Any other error is a fault of this program,
 import argparse, asyncio, os, platform, re, sys, time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stderr, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import nbformat
@@ -25,7 +25,7 @@ from asl_signs.core.cache import CacheError, as_json, atomic_path, recorded
 from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.film import FilmError
 from pages import headings, write_readme
-from report import accuracy_rows, index_page, lessons_in, parts_in, write_pages
+from report import accuracy_rows, fronts_in, index_page, lessons_in, parts_in, replace_folder, write_pages
 from stamps import address, stamp
 
 
@@ -104,7 +104,7 @@ class Visible(NotebookClient):
         if self.stopped: raise KeyboardInterrupt
         self.loop = asyncio.get_running_loop()
         self.section = headings(self.nb.cells[:cell_index])[-1]
-        self.progress.at(f'{self.name}: {self.section}', cell_index)
+        self.progress.at(f'{self.name}: {self.section}' if self.section else self.name, cell_index)
 
     def process_message(self,
                         msg:dict,      # from the kernel
@@ -199,21 +199,6 @@ def check_target(to:Path # where the report is to go
                         f'for the report (REPORT=).')
 
 
-def replace_folder(new:Path, # a folder
-                   old:Path  # its place, on the same disk; a folder that stands there goes
-                  ):
-    "Put a folder in the place of another"
-    # A folder cannot be renamed to one that has something in it, and one that is being deleted may be left half.
-    with TemporaryDirectory(dir=old.parent, prefix='.old-') as aside:
-        before = Path(aside)/old.name
-        try:
-            if old.exists(): os.replace(old, before)
-            os.replace(new, old)
-        except BaseException: # also an interrupt: one of the two stays
-            if before.exists() and not old.exists(): os.replace(before, old)
-            raise
-
-
 def run_all(paths,       # notebooks
             source:str,  # as for `get_data`
             out:Path,    # where they put their results
@@ -236,7 +221,9 @@ def run_lessons(source:str, # 'sample', 'kaggle', or folders separated as in PAT
                ) -> dict:   # what `metrics.json` holds
     "Run all lessons and leave a report"
     check_target(to)
-    metrics = facts(*check_first(source))
+    # In a log the bars of what is looked at would be lines that overwrite each other.
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()): found = check_first(source)
+    metrics = facts(*found)
     print(metrics['data']['found'])
     to.parent.mkdir(parents=True, exist_ok=True)
     # Made in a hidden folder beside its place, and renamed last: whatever fails before, the earlier report stands.
@@ -341,7 +328,7 @@ def main(argv=None # arguments; None: those of the command line
     nbs = args.nbs.resolve()
     try:
         if args.task == 'run': show(run_lessons(absolute(args.data), nbs, args.report.resolve()), args.report)
-        elif args.task == 'refresh': refresh(args.notebooks or [*lessons_in(nbs), *parts_in(nbs), nbs/'index.ipynb'])
+        elif args.task == 'refresh': refresh(args.notebooks or [*lessons_in(nbs), *parts_in(nbs), *fronts_in(nbs)])
         else: dict(readme=write_readme, stamp=stamp_lessons)[args.task](nbs)
         return 0
     except (CacheError, DataError, LessonError) as e: print(f'\n{e}', file=sys.stderr)

@@ -5,6 +5,7 @@ no package registry, and a report should come out of `make run` on any machine, 
 network."""
 import re
 from base64 import b64decode
+from html import unescape
 from pathlib import Path
 import nbformat
 from jinja2 import Environment, FileSystemLoader
@@ -92,16 +93,35 @@ def summary_of(nb      # a notebook
     return re.search(r'^> (.+)$', nb.cells[0].source, re.MULTILINE)[1]
 
 
-def page(nb,       # a notebook, with its outputs
-         nbs:Path, # the folder of notebooks
-         about=()  # (title, address) of the pages to get about to
-        ) -> str:  # HTML
+def slug(heading:str # with or without tags
+        ) -> str:    # as GitHub names it, so that a link to a section leads there on GitHub and on a page
+    "The address of a heading"
+    return re.sub(r'[^\w\- ]', '', unescape(re.sub(r'<[^>]+>', '', heading)).lower()).strip().replace(' ', '-')
+
+
+def to_pages(address:str # in a link
+            ) -> str:    # the same, or that of a page
+    "Links to notebooks lead to their pages, and those to a section as Jupyter writes it to its address there"
+    if re.match(r'\w+:', address): return address
+    place, _, section = address.partition('#')
+    return re.sub(r'\.ipynb$', '.html', place) + (f'#{slug(section)}' if section else '')
+
+
+def page(nb,                   # a notebook, with its outputs
+         nbs:Path,             # the folder of notebooks
+         about=(),             # (title, address) of the pages to get about to
+         link=to_pages,        # from the address in a link to the one it should have
+         template='page.html', # in `nbs/_pages`
+         **values              # for the template
+        ) -> str:              # HTML
     "A notebook as a web page"
-    def link(address): return re.sub(r'\.ipynb(?=#|$)', '.html', address)
     body, _ = convert(nb, HTMLExporter, link, template_name='basic')
-    # Only nbconvert knows the addresses that it gives to headings.
-    sections = re.findall(r'<h2 id="([^"]+)">(.*?)<', body)
-    return fill('page.html', nbs, title=title_of(nb), body=body, about=about, sections=sections)
+    body = re.sub(r'<(h[1-6]) id="[^"]*">(.*?)<a class="anchor-link" href="[^"]*">.*?</a></h', _with_slug, body)
+    sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    return fill(template, nbs, title=title_of(nb), body=body, about=about, sections=sections, **values)
+
+
+def _with_slug(found): return f'<{found[1]} id="{slug(found[2])}">{found[2]}</h'
 
 
 def caption_of(cell,       # with a figure

@@ -1,5 +1,7 @@
 """What `make run` leaves: a page for every lesson and part, the figures, and the page that leads to them"""
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import nbformat
 from pages import figures, fill, page, summary_of, title_of
 from tables import with_interval
@@ -18,6 +20,27 @@ def parts_in(nbs:Path     # the folder of notebooks
             ) -> list:    # paths, room by room
     "The parts that lessons use"
     return [path for room in ROOMS for path in sorted((nbs/room).glob('[0-9][0-9]_*.ipynb'))]
+
+
+def fronts_in(nbs:Path  # the folder of notebooks
+             ) -> list: # paths
+    "The notebooks that are no lesson and no part, in the order in which to read them"
+    return [nbs/f'{name}.ipynb' for name in ('index', 'using', 'results')]
+
+
+def replace_folder(new:Path, # a folder
+                   old:Path  # its place, on the same disk; a folder that stands there goes
+                  ):
+    "Put a folder in the place of another"
+    # A folder cannot be renamed to one that has something in it, and one that is being deleted may be left half.
+    with TemporaryDirectory(dir=old.parent, prefix='.old-') as aside:
+        before = Path(aside)/old.name
+        try:
+            if old.exists(): os.replace(old, before)
+            os.replace(new, old)
+        except BaseException: # also an interrupt: one of the two stays
+            if before.exists() and not old.exists(): os.replace(before, old)
+            raise
 
 
 def write_pages(ran:dict, # name -> notebook with outputs, of the lessons

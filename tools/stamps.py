@@ -68,8 +68,9 @@ def times(nb,       # a lesson
     return f'*About {reading} to read{running}.*'
 
 
-def elsewhere(nbs:Path # the folder of notebooks, beside `results`
-             ) -> str: # Markdown
+def elsewhere(nbs:Path,   # the folder of notebooks, beside `results`
+              folded=True # behind a line that opens it?
+             ) -> str:    # Markdown
     "How to run a lesson on Colab and Kaggle, and what a graphics card saves there"
     original, speed = (run_of_record(name, nbs.parent/'results') for name in ('1-original', 'bench/full'))
     plain = speed['training, resnet18']['plain'] # pictures a second
@@ -77,6 +78,7 @@ def elsewhere(nbs:Path # the folder of notebooks, beside `results`
     epochs = settings['epochs'] + settings['freeze_epochs']
     frames = epoch['steps']*settings['bs']
     text = (nbs/'_pages'/'elsewhere.md').read_text(encoding='utf-8').rstrip()
+    if not folded: text = re.sub(r'</?details>|<summary>.*</summary>', '', text).strip()
     return text.format(epochs=epochs, card=minutes(epochs*epoch['seconds']), speed=plain,
                        cores=minutes(epochs*frames/plain))
 

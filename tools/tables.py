@@ -98,6 +98,30 @@ def people_table(folder:Path # `results`
 def _share_row(title, ways, name): return [title, *(f'{100*one[name]:.1f} %' for one in ways)]
 
 
+def front_table(folder:Path # `results`
+               ) -> str:    # Markdown
+    "What the front page shows: what was learned from, what was tried, and how much of it was read"
+    original, film = (run_of_record(name, folder)['accuracies'] for name in ('1-original', '3-original-film'))
+    found = run_of_record('people/strangers', folder)
+    reader = found['people'][WITH_OR_WITHOUT[0]]
+    strangers = f'{reader["pictures"]:,} pictures of {len(reader["people"])} people never trained on'
+    second, photographs, half = 'second test set', 'photographs by another person', 'half of these photographs'
+    rows = [['the film: the original', 'random frames of the film', share(original['validation, random frames'])],
+            ['', photographs, with_interval(original[second])],
+            ['the film alone, one take held out', 'the take held out', share(film['validation, held-out film'])],
+            ['', half, with_interval(film[second])],
+            ['**film and many people: the reader that comes along**', strangers, _mean_over(reader)]]
+    if 'danrasband' in found:
+        alone = found['danrasband'][WITH_OR_WITHOUT[0]]
+        rows.append(['', half, f'{100*alone["mean"]:.2f} % of {alone["pictures"]:,}'])
+    return table(['learned from', 'tried on', 'read correctly (95 % interval)'], rows, left=2)
+
+
+def _mean_over(people):
+    lowest, highest = people['interval']
+    return f'{100*people["mean"]:.1f} %, people averaged ({100*lowest:.1f} to {100*highest:.1f})'
+
+
 def benchmark(folder:Path # `results`
              ) -> dict:   # name -> figures
     "What `make bench` measured"

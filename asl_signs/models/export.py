@@ -27,7 +27,6 @@ from ..runtime.teaching import USUAL
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS, sign_of
 from ..core.cache import atomic_path, exit_status, no_telemetry, why_not_loaded
-from ..datasets.people import people_files
 from .card import model_card
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
@@ -269,7 +268,8 @@ def _arguments():
 
 def _export(args):
     "Export a reader, and say how far the bundle is from it"
-    from asl_signs.models.recipe import film_frames, load_reader, training_pictures # not above: PyTorch comes with them
+    from asl_signs.datasets.people import people_files # not above: pandas comes with it, and PyTorch with the others
+    from asl_signs.models.recipe import film_frames, load_reader, training_pictures
     frames = film_frames([args.film], 2)
     typical = typical_examples(training_pictures(frames, people_files(args.people)))
     found = export_reader(load_reader(args.reader), args.bundle, frames, args.precision, typical=typical)

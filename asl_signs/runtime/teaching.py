@@ -24,12 +24,13 @@ from .landmarks import Hands
 
 # %% ../../nbs/runtime/10_teaching.ipynb #de3147f0
 class _Watched:
-    "A network that notes the features of what it sees"
+    "A network that notes the features of one picture, also in a mirror"
     def __init__(self, network): self.network, self.size, self.noted = network, getattr(network, 'size', None), []
 
     def predict(self, pictures):
         log_probs, landmarks, features = self.network.see(pictures)
         self.noted = [features] # in bundles that crop again, those of the last crop
+        if len(pictures) == 1: self.noted.append(self.network.see(pictures[:, :, ::-1])[2]) # else it is there already
         return log_probs, landmarks
 
     def log_probs(self, landmarks):
@@ -81,9 +82,17 @@ class Person:
         return dict(answers=np.uint8(self.answers)) | {name: np.float16(getattr(self, name)) for name in _ARRAYS[1:]}
 
     @cached_property
+    def _learned(self): return _learn(self)
+
+    @property
     def lesson(self) -> 'Lesson':
         "What was learned from these pictures"
-        return _learn(self)
+        return self._learned[0]
+
+    @property
+    def left_out(self) -> np.ndarray: # (n, 29) log-probabilities; of a sign's only picture, as it was read before
+        "What is read in each picture with what the others taught"
+        return self._learned[1]
 
 _ARRAYS = 'answers', 'log_probs', 'pixels', 'landmarks'
 
@@ -139,16 +148,21 @@ def _likeness(some:Person,  # n pictures
     return (some.pixels @ others.pixels.T + some.landmarks[:, :both] @ others.landmarks[:, :both].T)/2
 
 # %% ../../nbs/runtime/10_teaching.ipynb #b28cf9e3
-_STEPS = 80 # of the ascent; more change nothing that can be read
+_PRIORS = 1., .3, .1, .03, .01, .003 # from strong to weak
+_STEPS = 25 # of the ascent for each of them, from where the one before ended: teaching is to be quick
 
-def _coefficients(similar, log_probs, right, prior): # (n, signs)
-    pulls = ahead = np.zeros_like(log_probs)
-    size, speed = 1/(np.linalg.eigvalsh(similar)[-1]/2 + prior), 1.
-    for _ in range(_STEPS): # Nesterov's accelerated gradient
-        lacking = right - np.exp(normalised(log_probs + similar @ ahead))
-        new, quicker = ahead + size*(lacking - prior*ahead), (1 + np.sqrt(1 + 4*speed**2))/2
-        pulls, ahead, speed = new, new + (speed - 1)/quicker*(new - pulls), quicker
-    return pulls
+_TYPICAL = 4. # how much more another person's picture of an untaught sign counts than a taught picture
+
+def _pulls(similar, log_probs, right, counts): # for each prior (n, signs): how far each picture pulls what is like it
+    similar, log_probs, right, counts = (np.float32(one) for one in (similar, log_probs, right, counts[:, None]))
+    largest, pulls = np.linalg.eigvalsh(similar*np.sqrt(counts*counts.T))[-1], np.zeros_like(log_probs)
+    for prior in _PRIORS:
+        ahead, size, speed = pulls, 1/(largest/2 + prior), 1.
+        for _ in range(_STEPS): # Nesterov's accelerated gradient
+            lacking = counts*(right - np.exp(normalised(log_probs + similar @ ahead)))
+            new, quicker = ahead + size*(lacking - prior*ahead), (1 + (1 + 4*speed**2)**.5)/2
+            pulls, ahead, speed = new, new + (speed - 1)/quicker*(new - pulls), quicker
+        yield pulls
 
 @dataclass(eq=False)
 class Lesson:
@@ -177,16 +191,17 @@ def _with_typical(person): # and other people's pictures of the signs that were 
     if person.typical is None: return person
     return _together(person, person.typical.of(~np.isin(person.typical.answers, person.answers)))
 
-def _learned(person, prior):
-    person = _with_typical(person)
+def _lessons(person): # one for each prior
+    own, person = len(person), _with_typical(person)
+    counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL)
     signs = np.unique(person.answers)
     right = (person.answers[:, None] == signs).astype(float)
     before = normalised(person.log_probs[:, signs])
-    return Lesson(person, signs, prior, _coefficients(_likeness(person, person), before, right, prior))
+    pulls = _pulls(_likeness(person, person), before, right, counts)
+    return [Lesson(person, signs, *one) for one in zip(_PRIORS, pulls)]
 
 # %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
-_PRIORS = .003, .01, .03, .1, .3, 1. # from weak to strong
-_ALONE = .01 # where each sign has one picture, and nothing can be left out
+_ALONE = .01 # the prior where each sign has one picture, and nothing can be left out
 _FOLDS = 5   # at most
 
 def _folds(answers): # (n,) numbers from 0: in each fold, a few pictures of each sign; -1: the only one of its sign
@@ -196,28 +211,26 @@ def _folds(answers): # (n,) numbers from 0: in each fold, a few pictures of each
         seen[answer] += 1
     return np.array(folds)
 
-def _left_out(person:Person, # n pictures
-             prior:float    # how much large corrections are punished
-            ) -> np.ndarray: # (n, 29) log-probabilities; of the only picture of its sign, as it was read before
-    "What is read in each picture with what the others taught"
-    log_probs, folds = person.log_probs.copy(), _folds(person.answers)
+def _left_out(person): # for each prior (n, 29) log-probabilities by what the other pictures taught
+    found, folds = np.stack([person.log_probs]*len(_PRIORS)), _folds(person.answers)
     for fold in range(folds.max() + 1):
         out = folds == fold
-        log_probs[out] = _learned(person.of(~out), prior).corrected(person.of(out))
-    return log_probs
+        some, others = _lessons(person.of(~out)), person.of(out)
+        for log_probs, lesson in zip(found, some): log_probs[out] = lesson.corrected(others)
+    return found
 
-def _learn(person:Person # all pictures
-         ) -> Lesson:   # with a prior of inf, and no correction, if leaving out shows no gain
-    "What a person's pictures teach"
+def _learn(person): # the best lesson, and what is read in each picture with what the others taught
     rows, known = np.arange(len(person)), _folds(person.answers) >= 0
-    if not known.any(): return _learned(person, _ALONE)
-    def fit(log_probs): # mean logarithm of the right sign's probability
-        return log_probs[rows, person.answers][known].mean()
-    fits = {prior: fit(_left_out(person, prior)) for prior in _PRIORS}
-    best = max(fits, key=fits.get)
-    if fits[best] > fit(person.log_probs): return _learned(person, best)
-    nothing = _learned(person, _PRIORS[-1])
-    return replace(nothing, prior=np.inf, pulls=0*nothing.pulls)
+    lessons, found = _lessons(person), _left_out(person)
+    if not known.any(): return lessons[_PRIORS.index(_ALONE)], person.log_probs
+    def fit(log_probs): # how many are right, and the mean logarithm of the right signs' probabilities
+        right = log_probs.argmax(1) == person.answers
+        return right[known].sum(), log_probs[rows, person.answers][known].mean()
+    right, before = fit(person.log_probs)
+    gains = [after - before if count >= right else -1. for count, after in map(fit, found)]
+    best = int(np.argmax(gains))
+    if gains[best] > 0: return lessons[best], found[best]
+    return replace(lessons[0], prior=np.inf, pulls=0*lessons[0].pulls), person.log_probs
 
 # %% ../../nbs/runtime/10_teaching.ipynb #c77a6f77
 @dataclass(eq=False)
@@ -309,8 +322,7 @@ def teaching_of(person:Person, # who was taught
                ) -> Teaching:  # with sentences
     "What came of teaching somebody's pictures"
     lesson, unread = person.lesson, [*unread]
-    read = _left_out(person, lesson.prior) if not lesson.idle else person.log_probs
-    before, after = person.log_probs.argmax(1), read.argmax(1)
+    before, after = person.log_probs.argmax(1), person.left_out.argmax(1)
     signs = {}
     for answer in np.unique(person.answers):
         own = person.answers == answer

@@ -68,7 +68,7 @@ def gap_sentences(sign:str,  # any sign but 'nothing'
     "Should the index and the middle finger be nearer, or farther apart?"
     row, gap = handshape(sign), joints[8, 0] - joints[12, 0]
     if (row['index'], row['middle']) != ('straight', 'straight'): return []
-    if row['fingers'] == 'closed' and gap > .4: return ['Bring your index and middle fingers together.']
+    if row['fingers'] == 'closed' and gap > .36: return ['Bring your index and middle fingers together.']
     if row['fingers'] == 'spread' and gap < .18: return ['Spread your index and middle fingers.']
     if row['fingers'] == 'crossed' and gap > .3: return ['Cross your index and middle fingers.']
     return []
