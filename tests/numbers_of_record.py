@@ -147,7 +147,7 @@ KNOWN = {
     'The post got 99.94 % here': [points(ORIGINAL['merged']['validation'])],
     "as in the original's 99.99 %": [SERIES[1]],
     'each with its *95 % interval*': SETTING, 'The interval holds the middle 95 % of these accuracies': SETTING,
-    'narrower than the 95 % interval': SETTING, 'Print the 95 % interval': SETTING, 'The shaded band is the 95 % interval': SETTING,
+    'The shaded band is the 95 % interval': SETTING,
     'with EfficientNet-Lite0 at 96 pixels and five folds': [kept('6-merged')['settings']['size']],
     '| trained on, by the quick recipe | second test set | 95 % interval |': SETTING,
     '| the film alone | 21.19 % of 420 | 14.1 to 29.2 % |': [*share(scored('5-quick-film')), *bounds(scored('5-quick-film')['interval'])],
