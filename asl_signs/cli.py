@@ -219,8 +219,8 @@ def _start_app(args # of the command line
     from asl_signs.runtime.hand_model import offer_hand_model
     if not args.no_hands: offer_hand_model()
     with _orderly_end():
-        person = dict(person=args.person) if args.person else {}
-        launch(host=args.host, port=args.port, bundle=args.bundle, hands=False if args.no_hands else None, **person)
+        hands = False if args.no_hands else None
+        launch(host=args.host, port=args.port, bundle=args.bundle, hands=hands, person=args.person)
     return 0
 
 # %% ../nbs/runtime/07_cli.ipynb #8ef2611b

@@ -341,9 +341,9 @@ def test_what_a_library_lacks_is_said_with_its_name(picture, tmp_path):
     assert 'no_such_module is missing, and onnxruntime needs it: pip install --upgrade onnxruntime' in done.stderr
 
 
-def test_a_fault_of_ours_is_not_hidden(capsys, monkeypatch):
-    monkeypatch.setattr('asl_signs.cli._below', lambda folder: [][0])
-    with pytest.raises(IndexError): main(['evaluate', 'x'])
+def test_a_fault_of_ours_is_not_hidden(monkeypatch, tmp_path):
+    monkeypatch.setattr('asl_signs.runtime.reader.pictures_below', lambda folder: [][0])
+    with pytest.raises(IndexError): main(['evaluate', str(tmp_path)])
 
 
 # Where there is nothing but ONNX Runtime, NumPy and Pillow

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pathlib import Path
-from lessons import LessonError, lessons_in, run_notebook
+from lessons import LessonError, Progress, lessons_in, run_notebook
 
 LESSONS = lessons_in(Path(__file__).resolve().parent.parent/'nbs')
 AWAITED = {'00_data', '01_training', '02_evaluation', '06_app', '07_your_hand'} # not held to it while they have none
@@ -35,8 +35,9 @@ def run_answers(cells, path):
     "Run a lesson's code and then that of its answers, as one notebook"
     code = [cell for cell in cells if cell.cell_type == 'code' and cell.get('id') != 'install']
     named = new_markdown_cell('## Answers')
-    nbformat.write(new_notebook(cells=[*code, named, *map(new_code_cell, answers(cells))]), path)
-    run_notebook(path)
+    whole = new_notebook(cells=[*code, named, *map(new_code_cell, answers(cells))])
+    nbformat.write(whole, path)
+    with Progress(len(whole.cells)) as progress: run_notebook(path, progress, path.parent)
 
 
 @lessons

@@ -59,7 +59,7 @@ def test_results_hold_no_code():
 def test_what_comes_with_the_library_is_what_was_measured():
     shown = ROOT/'asl_signs'/'metrics'/'measured'
     copies = [*shown.rglob('*.json')]
-    assert len(copies) == 4
+    assert len(copies) == 5
     for copy in copies: # copy it again from results/ where this fails
         assert copy.read_bytes() == (ROOT/'results'/copy.relative_to(shown)).read_bytes()
 
@@ -74,7 +74,7 @@ def test_scripts_that_texts_name_exist():
 def test_the_film_is_measured(pictures, monkeypatch):
     module, split = script('film'), script('film').take_splitter
     monkeypatch.setattr(module, 'take_splitter', lambda first, last, gap: split(5, 8, 0)) # of twelve frames
-    found = module.measure_likeness(get_data(pictures, sets=['train']))
+    found = module.measure_similarity(get_data(pictures, sets=['train']))
     assert found['frames'] == 12*29 and [one['gap'] for one in found['nearest']] == [*module.GAPS]
 
 
@@ -124,6 +124,31 @@ def test_strangers_are_measured_person_by_person(people, monkeypatch, capsys):
     one = found['without']
     assert one['pictures'] == 8 and one['lowest'] <= one['worst_tenth'] <= one['mean'] and 0 <= one['answered'] <= 1
     assert sum(times for _, _, times in one['mistakes']) == round(8*(1 - np.mean([*one['people'].values()])))
+
+
+def test_strangers_are_taught_and_tested_on_others(tmp_path, monkeypatch):
+    module = script('teaching')
+    for sign in 'BLV':
+        (tmp_path/'ann'/sign).mkdir(parents=True)
+        for number in range(1, 5):
+            portrait(sign, side=90 + 4*number).save(tmp_path/'ann'/sign/f'{sign}{number}.jpg')
+    monkeypatch.setattr(module, 'WAYS', {'without': False})
+    found = module.measured(module.people_files([tmp_path/'ann']))['without']
+    assert [*found['curve']] == ['1', '2', '3'] # of four pictures, no five can be taught
+    assert found['curve']['1']['people'] == found['half']['people'] == 1
+    assert found['curve']['1']['neighbours'] == 0 and found['curve']['3']['neighbours'] == 1
+    assert all(0 <= one[name] <= 1 for one in found['curve'].values() for name in ('before', 'after', 'promised'))
+    assert {'taught_before', 'taught_after', 'others_before', 'others_after', 'worst_change'} < {*found['half']}
+
+
+def test_a_tested_picture_is_never_a_taught_one():
+    split, answers = script('teaching').split, np.repeat([3, 7, 9], [6, 4, 1])
+    for count, backwards in ((1, False), (2, True), (3, False), (3, True)):
+        teach, test, neighbours = split(answers, count, backwards)
+        assert not {*teach} & {*test} and 10 not in {*teach, *test} # a sign's only picture
+        assert (np.bincount(answers[teach])[[3, 7]] == count).all()
+        near = [row for row in test if {row - 1, row + 1} & {*teach} and answers[row] == 3]
+        assert near == [] and neighbours == (count == 3)
 
 
 def test_pictures_are_shared_out_evenly():

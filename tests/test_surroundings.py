@@ -2,10 +2,10 @@
 import os, pickle, re, shutil, subprocess, sys, threading, warnings
 from importlib.util import find_spec
 from pathlib import Path
+import onnxruntime
 import pytest
 from asl_signs.runtime import finder as finding, hand_model as model
 from asl_signs.datasets.drawing import portrait
-from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.finder import HandFinder, quiet
 from asl_signs.runtime.landmarks import HandsError
 from asl_signs.runtime.reader import SignReader
@@ -358,9 +358,13 @@ class Landmarker:
 
 
 def stand_in(monkeypatch):
-    monkeypatch.setattr(finding, 'load_landmarker', lambda *_: Landmarker())
+    "Stands in for MediaPipe; returns a list, to which each landmarker is appended that is loaded"
+    loaded = []
+    monkeypatch.setattr(finding, 'load_landmarker', lambda *_: loaded.append(Landmarker()) or loaded[-1])
     monkeypatch.setattr(finding, 'hand_model', lambda *_: Path('weights'))
-    monkeypatch.setitem(sys.modules, 'mediapipe', type('mediapipe', (), dict(Image=lambda **_: None, ImageFormat=type('Format', (), dict(SRGB=1)))))
+    image = dict(Image=lambda **_: None, ImageFormat=type('Format', (), dict(SRGB=1)))
+    monkeypatch.setitem(sys.modules, 'mediapipe', type('mediapipe', (), image))
+    return loaded
 
 
 def in_child(function):
@@ -374,30 +378,42 @@ def in_child(function):
 
 @forks
 def test_a_finder_is_loaded_anew_in_a_forked_process(monkeypatch):
-    stand_in(monkeypatch)
-    finder = HandFinder()
+    loaded, finder = stand_in(monkeypatch), HandFinder()
     assert finder.find(portrait('K')) is None
     def look():
-        assert finder._landmarker is None
         finder.find(portrait('K'))
+        assert [one.process == os.getpid() for one in loaded] == [False, True]
         finder.close()
     assert in_child(look) == 0
-    assert finder._landmarker.process == os.getpid() and not finder._landmarker.closed
+    assert [(one.process, one.closed) for one in loaded] == [(os.getpid(), False)]
     finder.close()
+    assert loaded[0].closed
 
 
 @forks
 def test_locks_that_were_held_are_free_in_a_forked_process(monkeypatch):
     stand_in(monkeypatch)
     monkeypatch.setattr('asl_signs.runtime.reader.CORES', 1)
-    from asl_signs.runtime.reader import _Finders
-    finder, reader, finders = HandFinder(), SignReader(hands=False), _Finders(1, ReadingConfig())
-    borrowed = finders._free.get()
-    def use():
-        finder.find(portrait('K'))
-        finders.look(portrait('K'))
-        reader.read(portrait('K'))
-    with finder._lock, borrowed._lock, reader._lock, reader.fusion.pixel_model._lock: assert in_child(use) == 0
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
+    finding_hands, *others = [SignReader(hands=hands, threads=1) for hands in (True, True, False)]
+    for _ in range(9): finding_hands.read(portrait('K')) # a fork waits while the first detections are kept quiet
+    parent, inside, go = os.getpid(), threading.Semaphore(0), threading.Event()
+    def held(function): # in the parent, until `go`
+        def run(*args, **kwargs):
+            if os.getpid() == parent: inside.release() or go.wait(WAIT)
+            return function(*args, **kwargs)
+        return run
+    monkeypatch.setattr(Landmarker, 'detect', held(Landmarker.detect))
+    monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', held(lambda: ''))
+    monkeypatch.setattr('onnxruntime.InferenceSession', held(onnxruntime.InferenceSession))
+    readers = finding_hands, *others
+    threads = [threading.Thread(target=reader.read, args=[portrait('K')]) for reader in readers]
+    for thread in threads: thread.start()
+    try:
+        for _ in threads: assert inside.acquire(timeout=WAIT)
+        assert in_child(lambda: [reader.read(portrait('K')) for reader in readers]) == 0
+    finally: go.set()
+    for thread in threads: thread.join()
 
 
 def test_a_reader_is_pickled_as_its_settings():

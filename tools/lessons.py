@@ -104,7 +104,7 @@ class Visible(NotebookClient):
         if self.stopped: raise KeyboardInterrupt
         self.loop = asyncio.get_running_loop()
         self.section = headings(self.nb.cells[:cell_index])[-1]
-        self.progress.at(f'{self.name}: {self.section}', cell_index)
+        self.progress.at(f'{self.name}: {self.section}' if self.section else self.name, cell_index)
 
     def process_message(self,
                         msg:dict,      # from the kernel

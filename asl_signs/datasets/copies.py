@@ -31,8 +31,8 @@ def near_copies(groups,            # name of a person or set -> its pictures, wh
     files = [file for name in names for file in groups[name]]
     ends = np.cumsum([0, *(len(groups[name]) for name in names)])
     parts = [(start, end) for name, start, end in zip(names, ends, ends[1:]) if name in meant]
-    found = _alike(files, parts, limit) if parts else {}
-    return [(files[i], files[j], float(likeness)) for (i, j), likeness in sorted((found | _same(files, parts)).items())]
+    found = (_alike(files, parts, limit) if parts else {}) | _same(files, parts)
+    return [(files[i], files[j], float(similarity)) for (i, j), similarity in sorted(found.items())]
 
 def _alike(files, parts, limit):
     "Near copies: (place, other place) -> correlation"
@@ -45,8 +45,8 @@ def _alike(files, parts, limit):
             asked = coarse[0][at:min(at + _BLOCK, end)]
             for some, fine in zip(coarse, (rows, mirrored)): # a quarter of the pixels first, which is faster
                 for i, j in np.argwhere(asked @ some[end:].T > limit - .01) + (at, end):
-                    likeness = rows[i] @ fine[j]
-                    if likeness >= limit: found[i, j] = min(1, max(likeness, found.get((i, j), 0)))
+                    similarity = rows[i] @ fine[j]
+                    if similarity >= limit: found[i, j] = min(1, max(similarity, found.get((i, j), 0)))
     return _best(found)
 
 def _halved(rows):
@@ -56,9 +56,9 @@ def _halved(rows):
 def _best(found):
     "Of each place only the most similar other one"
     best = {}
-    for (i, j), likeness in found.items():
-        if likeness > best.get(i, (0, 0))[0]: best[i] = likeness, j
-    return {(i, j): likeness for i, (likeness, j) in best.items()}
+    for (i, j), similarity in found.items():
+        if similarity > best.get(i, (0, 0))[0]: best[i] = similarity, j
+    return {(i, j): similarity for i, (similarity, j) in best.items()}
 
 def _same(files, parts):
     "Files of the same bytes: (place, other place) -> 1"

@@ -67,9 +67,10 @@ def cut_square(picture:Image.Image, # RGB
 _EXACT = 1e-6 # pixels, less than which is a rounding error
 
 def _surroundings(picture, box, reach): # the part around the box, edges repeated, and the box in it
-    start = np.floor(box[:2] - reach).astype(int).clip(max=np.array(picture.size) - 1) # at least one pixel of the picture
+    sides = np.array(picture.size)
+    start = np.floor(box[:2] - reach).astype(int).clip(max=sides - 1) # at least one pixel of the picture
     end = np.ceil(box[2:] + reach).astype(int).clip(min=1)
-    first, last = start.clip(min=0), end.clip(max=picture.size)
+    first, last = start.clip(min=0), end.clip(max=sides)
     part = picture.crop((*first.tolist(), *last.tolist()))
     return widened(part, *(first - start).tolist(), *(end - last).tolist()), box - [*start]*2
 

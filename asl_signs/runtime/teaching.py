@@ -120,7 +120,7 @@ def _below(some, others): # one below the other; where no hand was found in eith
     width = max(some.shape[1], others.shape[1])
     return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]))) for one in (some, others)])
 
-# %% ../../nbs/runtime/10_teaching.ipynb #9890ae81
+# %% ../../nbs/runtime/10_teaching.ipynb #187a85bc
 _MOST = 30 # pictures of a sign that are learned from; more bring little, and take longer
 
 def examples_in(examples # pairs: anything that `to_rgb` takes, and a sign
@@ -139,7 +139,7 @@ def examples_in(examples # pairs: anything that `to_rgb` takes, and a sign
         if place*_MOST//of != (place - 1)*_MOST//of or of == _MOST: kept.append((picture, SIGNS.index(sign)))
     return [picture for picture, _ in kept], [answer for _, answer in kept]
 
-# %% ../../nbs/runtime/10_teaching.ipynb #aeded491
+# %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
 def _likeness(some:Person,  # n pictures
           others:Person # m pictures
          ) -> np.ndarray: # (n, m), from -1 to 1; where only one has a hand, landmarks count 0
@@ -147,17 +147,19 @@ def _likeness(some:Person,  # n pictures
     both = min(some.landmarks.shape[1], others.landmarks.shape[1]) # 0 where no hand was found in any picture
     return (some.pixels @ others.pixels.T + some.landmarks[:, :both] @ others.landmarks[:, :both].T)/2
 
-# %% ../../nbs/runtime/10_teaching.ipynb #b28cf9e3
+# %% ../../nbs/runtime/10_teaching.ipynb #bb579fb5
 _PRIORS = 1., .3, .1, .03, .01, .003 # from strong to weak
 _STEPS = 25 # of the ascent for each of them, from where the one before ended: teaching is to be quick
 
-def _pulls(similar, log_probs, right): # for each prior (n, signs): how far each picture pulls what is like it
-    similar, log_probs, right = (np.float32(one) for one in (similar, log_probs, right))
-    largest, pulls = np.linalg.eigvalsh(similar)[-1], np.zeros_like(log_probs)
+_TYPICAL = 4. # how much more another person's picture of an untaught sign counts than a taught picture
+
+def _pulls(similar, log_probs, right, counts): # for each prior (n, signs): how far each picture pulls what is like it
+    similar, log_probs, right, counts = (np.float32(one) for one in (similar, log_probs, right, counts[:, None]))
+    largest, pulls = np.linalg.eigvalsh(similar*np.sqrt(counts*counts.T))[-1], np.zeros_like(log_probs)
     for prior in _PRIORS:
         ahead, size, speed = pulls, 1/(largest/2 + prior), 1.
         for _ in range(_STEPS): # Nesterov's accelerated gradient
-            lacking = right - np.exp(normalised(log_probs + similar @ ahead))
+            lacking = counts*(right - np.exp(normalised(log_probs + similar @ ahead)))
             new, quicker = ahead + size*(lacking - prior*ahead), (1 + (1 + 4*speed**2)**.5)/2
             pulls, ahead, speed = new, new + (speed - 1)/quicker*(new - pulls), quicker
         yield pulls
@@ -190,13 +192,15 @@ def _with_typical(person): # and other people's pictures of the signs that were 
     return _together(person, person.typical.of(~np.isin(person.typical.answers, person.answers)))
 
 def _lessons(person): # one for each prior
-    person = _with_typical(person)
+    own, person = len(person), _with_typical(person)
+    counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL)
     signs = np.unique(person.answers)
     right = (person.answers[:, None] == signs).astype(float)
     before = normalised(person.log_probs[:, signs])
-    return [Lesson(person, signs, *one) for one in zip(_PRIORS, _pulls(_likeness(person, person), before, right))]
+    pulls = _pulls(_likeness(person, person), before, right, counts)
+    return [Lesson(person, signs, *one) for one in zip(_PRIORS, pulls)]
 
-# %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
+# %% ../../nbs/runtime/10_teaching.ipynb #60597de6
 _ALONE = .01 # the prior where each sign has one picture, and nothing can be left out
 _FOLDS = 5   # at most
 
@@ -228,7 +232,7 @@ def _learn(person): # the best lesson, and what is read in each picture with wha
     if gains[best] > 0: return lessons[best], found[best]
     return replace(lessons[0], prior=np.inf, pulls=0*lessons[0].pulls), person.log_probs
 
-# %% ../../nbs/runtime/10_teaching.ipynb #c77a6f77
+# %% ../../nbs/runtime/10_teaching.ipynb #9f497807
 @dataclass(eq=False)
 class _Taught(Fusion):
     "Models whose answers are corrected by what was learned of a person"
@@ -252,7 +256,7 @@ def corrected(fusion:Fusion, # as `load_bundle` returns it
     if lesson.idle: return fusion
     return _Taught(fusion.pixel_model, fusion.landmark_model, fusion.config, fusion.detector, fusion.facts, lesson)
 
-# %% ../../nbs/runtime/10_teaching.ipynb #bb579fb5
+# %% ../../nbs/runtime/10_teaching.ipynb #2272cba0
 @dataclass
 class Teaching:
     "What came of teaching"
@@ -327,7 +331,7 @@ def teaching_of(person:Person, # who was taught
     return Teaching(len(person), float((before == person.answers).mean()), float((after == person.answers).mean()),
                     signs, [*_sentences(person, lesson, before, after, unread)], unread, not lesson.idle)
 
-# %% ../../nbs/runtime/10_teaching.ipynb #e9719cbf
+# %% ../../nbs/runtime/10_teaching.ipynb #673cfab2
 def model_of(bundle # as `read_bundle` returns it
             ) -> str: # 64 hexadecimal digits; the same for bundles whose networks and configuration are the same
     "What a bundle's features depend on"

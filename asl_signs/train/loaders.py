@@ -13,9 +13,10 @@ import torch
 from fastai.imports import defaults
 from fastai.vision.all import TensorCategory, TensorImage, TfmdDL
 from fastcore.basics import chunked
-from ..datasets.people import balanced_weights
+from ..datasets.people import even_weights, person_of
 from ..datasets.rows import get_pixels
 from ..core.settings import Settings
+from ..core.signs import sign_of
 
 # %% ../../nbs/train/01_loaders.ipynb #42f1a6eb
 class CachedDL(TfmdDL):
@@ -85,12 +86,14 @@ def workers_or_advice():
 
 # %% ../../nbs/train/01_loaders.ipynb #c46f3c7f
 class BalancedDL(CachedDL):
-    "A DataLoader that draws what it shuffles with replacement, each sign of each person equally often"
+    "A DataLoader that draws what it shuffles with replacement, people and signs evenly"
     def shuffle_fn(self,
                    idxs # places in the data set
                   ):    # as many places, some of them several times
         "A random order"
-        if getattr(self, 'weights', None) is None: self.weights = balanced_weights(self.dataset.items, self.vocab)
+        if getattr(self, 'weights', None) is None:
+            files, vocab = self.dataset.items, self.vocab
+            self.weights = even_weights([*map(person_of, files)], [sign_of(file, vocab) for file in files])
         return self.rng.choices(idxs, self.weights, k=len(idxs))
 
 # %% ../../nbs/train/01_loaders.ipynb #5a962a72

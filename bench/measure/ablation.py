@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 from asl_signs.core.signs import sign_of
 from asl_signs.datasets.hands import find_hands
-from asl_signs.datasets.people import people_files, person_of
+from asl_signs.datasets.people import even_weights, people_files, person_of
 from asl_signs.metrics.people import by_person
 from asl_signs.models.joints import train_ensemble
-from asl_signs.models.pixels import even_weights, get_squares, pixel_tfms, train_pixels
+from asl_signs.models.pixels import get_squares, pixel_tfms, train_pixels
 from asl_signs.models.recipe import FILM, film_frames, training_pictures
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import read_pictures

@@ -10,8 +10,20 @@ from pathlib import Path
 import numpy as np
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
-from asl_signs.datasets.film import TAKES, films, likeness, similarity_matrix, nearest_likeness, take_splitter
+from asl_signs.core.signs import number_of
+from asl_signs.datasets.film import TAKES, films, nearest_similarity, similarity_by_distance
+from asl_signs.datasets.similarity import thumbnails
 from measuring import RESULTS, parser
+
+
+def take_splitter(first, last, gap=100):
+    "A fastai splitter that keeps one part of the film; more than `gap` frames lie between the sides"
+    def split(files):
+        numbers = [*enumerate(map(number_of, files))]
+        return ([i for i, number in numbers if number < first - gap or number > last + gap],
+                [i for i, number in numbers if first <= number <= last])
+    return split
+
 
 DISTANCES, GAPS = (5, 10, 20, 50, 100, 150, 200, 400, 800), (0, 50, 100, 150, 200, 300)
 SPLITS = {
@@ -20,12 +32,26 @@ SPLITS = {
     **{f'frames {first} to {last}, a whole take': take_splitter(first, last) for first, last in TAKES}}
 
 
-def measure_likeness(data):
-    "How alike the frames are"
-    nearest = {gap: np.median(nearest_likeness(data.train, take_splitter(1201, 1800, gap))) for gap in GAPS}
+def similarity_matrix(files, block):
+    "Mean correlations (blocks, blocks) between blocks of a film, averaged over the signs; nan where one is empty"
+    blocks = max((number_of(file) - 1)//block for file in files) + 1
+    return np.nanmean([block_similarity(frames, block, blocks) for frames in films(files).values()], axis=0)
+
+
+def block_similarity(frames, block, blocks):
+    "The mean of all products between two blocks, which is the product of their means"
+    of, pictures = np.array([(number_of(frame) - 1)//block for frame in frames]), thumbnails(frames)
+    means = np.stack([pictures[of == b].mean(0) if (of == b).any() else np.full(pictures.shape[1], np.nan)
+                      for b in range(blocks)])
+    return means @ means.T
+
+
+def measure_similarity(data):
+    "How similar the frames are"
+    nearest = {gap: np.median(nearest_similarity(data.train, take_splitter(1201, 1800, gap))) for gap in GAPS}
     return dict(
         frames=len(data.train), signs=len(films(data.train)),
-        likeness=likeness(data.train, DISTANCES).reset_index().round(3).to_dict('records'),
+        likeness=similarity_by_distance(data.train, DISTANCES).reset_index().round(3).to_dict('records'),
         matrix=similarity_matrix(data.train, 100).astype(float).round(2).tolist(),
         nearest=[dict(gap=gap, median=round(float(middle), 3)) for gap, middle in nearest.items()])
 
@@ -54,7 +80,7 @@ def main(argv=None):
     args.add_argument('folders', help='separated by colons')
     what, folders = vars(args.parse_args(argv)).values()
     data = get_data(folders, sets=['train'])
-    found = (measure_likeness if what == 'likeness' else measure_splits)(data)
+    found = (measure_similarity if what == 'likeness' else measure_splits)(data)
     names = ':'.join(Path(folder).name for folder in folders.split(':'))
     about = dict(command=f'python bench/measure/film.py {what} {names}', date=f'{date.today()}',
                  machine='2 processor cores')

@@ -6,10 +6,10 @@ Every picture of the people left out counts, and so do those without a hand."""
 import numpy as np
 from asl_signs.core.signs import sign_of
 from asl_signs.datasets.hands import find_hands
-from asl_signs.datasets.people import people_files, person_of
+from asl_signs.datasets.people import even_weights, people_files, person_of
 from asl_signs.metrics.people import by_person
 from asl_signs.models.joints import train_ensemble
-from asl_signs.models.pixels import even_weights, get_squares, train_pixels
+from asl_signs.models.pixels import get_squares, train_pixels
 from asl_signs.models.recipe import FILM, film_frames, training_pictures
 from asl_signs.runtime.crops import read_pictures
 from asl_signs.runtime.config import ReadingConfig

@@ -4,6 +4,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from PIL import Image, ImageOps
 from asl_signs.core.cache import cache_dir, fingerprint
 from asl_signs.core.signs import SIGNS
@@ -11,7 +12,7 @@ from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.audit import check_data
 from asl_signs.datasets.copies import near_copies
 from asl_signs.datasets.film import FilmError
-from asl_signs.datasets.people import (balanced_weights, kept_people, known_people, licence_table, people_files,
+from asl_signs.datasets.people import (even_weights, kept_people, known_people, licence_table, people_files,
                                        person_folds, person_of, person_splitter)
 from asl_signs.datasets.public import fetch_person
 from asl_signs.metrics.people import by_person
@@ -150,13 +151,18 @@ def names(*counts): # person, sign, pictures
     return [f'/x/{person}/{sign}/{sign}{k}.jpg' for person, signs, n in counts for sign in signs for k in range(n)]
 
 
-def test_weights_are_even_for_people_and_signs():
-    files = names(('ann', 'AB', 2), ('ben', 'AB', 50), ('ben', 'A', 1))
-    weights = balanced_weights(files)
-    for of in (person_of, lambda file: file.split('/')[3]):
-        sums = Counter()
-        for file, weight in zip(files, weights): sums[of(file)] += weight
-        assert np.allclose([*sums.values()], .5)
+@given(st.lists(st.tuples(st.sampled_from('abc'), st.sampled_from('ABC')), min_size=1, max_size=60))
+def test_people_and_signs_count_evenly(cells):
+    people, signs = map(np.array, zip(*cells))
+    weights = even_weights(people, signs, {'a': 2.})
+    assert weights.sum() == pytest.approx(1)
+    for sign in {*signs.tolist()}:
+        assert weights[signs == sign].sum() == pytest.approx(1/len({*signs.tolist()}))
+        names = {*people[signs == sign].tolist()}
+        of_sign = {name: weights[(signs == sign) & (people == name)].sum() for name in names}
+        others = [share for name, share in of_sign.items() if name != 'a']
+        assert max(others, default=1) == pytest.approx(min(others, default=1))
+        if 'a' in of_sign and others: assert of_sign['a'] == pytest.approx(2*others[0])
 
 
 def test_splits_keep_people_whole_and_every_sign_trained():

@@ -8,11 +8,14 @@ import torch
 from asl_signs.models.card import model_card
 from asl_signs.models.detector import HandDetector
 from asl_signs.models.export import (TOLERANCES, ExportError, Parity, check_parity, detector_graph, export_reader,
-                                     in_bytes, in_halves, landmark_graph, pixel_graph)
+                                     in_bytes, in_halves, landmark_graph, pixel_graph, typical_examples)
 from asl_signs.models.joints import Ensemble, LandmarkClassifier
 from asl_signs.runtime.bundle import load_bundle, read_bundle
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.fusion import Fusion
+from asl_signs.runtime.teaching import typical_in
+from asl_signs.datasets.drawing import portrait
+from asl_signs.core.signs import SIGNS
 from asl_signs.models.pixels import PixelNet
 from asl_signs.models.recipe import data_lines
 
@@ -50,8 +53,34 @@ def test_any_number_of_hands_at_a_time():
     exported = session(landmark_graph(net))
     for count in (1, 2, 5):
         landmarks = np.random.default_rng(count).normal(size=(count, 2, 21, 3)).astype(np.float32)
-        found, = exported.run(None, dict(landmarks=landmarks))
+        found, features = exported.run(None, dict(landmarks=landmarks))
         np.testing.assert_allclose(found, net.log_probs(landmarks), atol=1e-4)
+        decided = net[0].layers[-1](torch.from_numpy(features)).log_softmax(1).detach().numpy()
+        np.testing.assert_allclose(found, decided, atol=1e-4)
+
+
+def test_features_are_that_from_which_the_last_layer_decides(sight, squares):
+    signs, points, features = run(pixel_graph(sight), squares)
+    with torch.no_grad(): decided = sight.sign(torch.from_numpy(features)).log_softmax(1).numpy()
+    np.testing.assert_allclose(signs, decided, atol=1e-4)
+
+
+def test_typical_pictures_are_of_as_many_people_as_there_are():
+    shown = [('ann', 'A'), ('ann', 'B'), ('ben', 'A'), ('ben', 'B'), ('cat', 'A')]
+    pictures = {Path(f'{who}/{sign}/{sign}{n}.jpg'): who for who, sign in shown for n in range(9)}
+    chosen = typical_examples(pictures, 4)
+    people = {sign: [pictures[file] for file, of in chosen if of == sign] for sign in 'AB'}
+    assert people == dict(A=['ann', 'ben', 'cat', 'ann'], B=['ann', 'ben', 'ann', 'ben']) and len({*chosen}) == 8
+
+
+def test_a_bundle_brings_typical_features(sight, squares, tmp_path):
+    reader = Fusion(sight, Ensemble([LandmarkClassifier(16)]).eval(), ReadingConfig())
+    typical = [(portrait(sign), sign) for sign in SIGNS]
+    export_reader(reader, tmp_path/'bundle', squares, typical=typical)
+    found = typical_in(read_bundle(tmp_path/'bundle'))
+    assert found.answers.tolist() == [*range(29)] and found.pixels.shape == (29, 512)
+    export_reader(reader, tmp_path/'without', squares)
+    assert typical_in(read_bundle(tmp_path/'without')) is None
 
 
 @pytest.mark.parametrize('found,precision', [

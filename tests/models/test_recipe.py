@@ -14,7 +14,7 @@ from asl_signs.datasets.sample import get_sample
 from asl_signs.models import recipe
 from asl_signs.models.detector import HandDetector
 from asl_signs.models.joints import Ensemble, LandmarkClassifier
-from asl_signs.models.pixels import PixelNet, even_weights
+from asl_signs.models.pixels import PixelNet
 from asl_signs.models.recipe import (FILM, accuracies_of, calibrate, data_lines, fit_weights, folds_of, load_reader,
                                      main, save_reader, says_of_strangers, spread, training_pictures)
 from asl_signs.runtime.config import ReadingConfig
@@ -81,20 +81,6 @@ def test_of_one_person_stretches_are_left_out(pictures):
 def test_too_few_folds_and_too_short_a_film_are_said():
     with pytest.raises(DataError, match='at least 2'): folds_of(training_pictures(film(1), of('ann') + of('ben')), 1)
     with pytest.raises(FilmError, match='too few'): folds_of(training_pictures(film(1)))
-
-
-@given(st.lists(st.tuples(st.sampled_from('abc'), st.sampled_from('ABC')), min_size=1, max_size=60))
-def test_people_and_signs_count_evenly(cells):
-    people, signs = map(np.array, zip(*cells))
-    weights = even_weights(people, signs, {'a': 2.})
-    assert weights.sum() == pytest.approx(1)
-    for sign in {*signs.tolist()}:
-        assert weights[signs == sign].sum() == pytest.approx(1/len({*signs.tolist()}))
-        names = {*people[signs == sign].tolist()}
-        of_sign = {name: weights[(signs == sign) & (people == name)].sum() for name in names}
-        others = [share for name, share in of_sign.items() if name != 'a']
-        assert max(others, default=1) == pytest.approx(min(others, default=1))
-        if 'a' in of_sign and others: assert of_sign['a'] == pytest.approx(2*others[0])
 
 
 def random_logs(rng, n=400): return normalised(rng.normal(size=(n, 29)))
