@@ -43,7 +43,7 @@ def build_app(reader=None,    # a `SignReader`, or anything whose `read` does th
         connect_tabs(gr, parts, visitor, app.load)
     return app.queue(default_concurrency_limit=4, max_size=32)
 
-# %% ../nbs/06_app.ipynb #ap000036
+# %% ../nbs/06_app.ipynb #ap000037
 def launch(host:str='127.0.0.1', # the address to listen on; '0.0.0.0' for everybody in the network
            port:int|None=None,   # from 1 to 65535; None: the first that is free, from 7860 on
            share:bool=False,     # through Gradio's servers, for everybody who has the address?
