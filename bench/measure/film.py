@@ -10,15 +10,10 @@ from pathlib import Path
 import numpy as np
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
-<<<<<<< HEAD
 from asl_signs.core.signs import number_of
 from asl_signs.datasets.film import TAKES, films, nearest_similarity, similarity_by_distance
 from asl_signs.datasets.similarity import thumbnails
-from measuring import RESULTS, parser
-=======
-from asl_signs.datasets.film import TAKES, films, likeness, similarity_matrix, nearest_likeness, take_splitter
 from measuring import RESULTS, parser, write
->>>>>>> lessons-0
 
 
 def take_splitter(first, last, gap=100):
