@@ -160,7 +160,7 @@ def test_a_tested_picture_is_never_a_taught_one():
         teach, test, neighbours = split(answers, count, backwards)
         assert not {*teach} & {*test} and 10 not in {*teach, *test} # a sign's only picture
         assert (np.bincount(answers[teach])[[3, 7]] == count).all()
-        near = [row for row in test if {row - 1, row + 1} & {*teach} and answers[row] == 3]
+        near = [row for row in test if answers[row] == 3 and {row - 1, row + 1} & {*teach[answers[teach] == 3]}]
         assert near == [] and neighbours == (count == 3)
 
 
