@@ -7,8 +7,10 @@ CODE = re.compile(r'```.*?```|`[^`]*`|<[^>]*>|\$[^$]*\$', re.DOTALL)
 LINK = re.compile(r'!?\]\([^)]*\)')
 PAPER = re.compile(r'(doi|arXiv):[^\s\])]+')
 NUMBER = re.compile(r'(?<![\w.,])[−+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)(?![.,]?\d)')
-UNIT = re.compile(r'((,| to| and| or| of( the)?) [−+-]?[\d.,]*\d)*( ?%|\*\*| (points?|ms|milliseconds?|s|seconds?|minutes?|MB|GB|[GTP]FLOP|times|crops|a second|of( the)? \d[\d,]*)\b)')
-NAMES = re.compile(r'\b[Ll]essons? \d(?: and \d)?|\b(?:19|20)\d\d\]|^\d(?=\. \*\*)') # which lesson, the year in a citation, which exercise
+UNIT = re.compile(r'((,| to| and| or| of( the)?) [−+-]?[\d.,]*\d)*( ?%|\*\*| (points?|ms|milliseconds?|s|seconds?|'
+                  r'minutes?|MB|GB|[GTP]FLOP|times|crops|a second|of( the)? \d[\d,]*)\b)')
+# Which lesson, the year in a citation, which exercise:
+NAMES = re.compile(r'\b[Ll]essons? \d(?: and \d)?|\b(?:19|20)\d\d\]|^\d(?=\. \*\*)')
 
 
 def plain(text):
@@ -19,7 +21,8 @@ def plain(text):
 def prose(notebook):
     "The prose of a notebook, a line a cell"
     cells = json.loads(Path(notebook).read_text(encoding='utf-8'))['cells']
-    return [plain(''.join(cell['source'])) for cell in cells if cell['cell_type'] == 'markdown' and cell.get('id') not in STAMPED]
+    texts = [cell for cell in cells if cell['cell_type'] == 'markdown' and cell.get('id') not in STAMPED]
+    return [plain(''.join(cell['source'])) for cell in texts]
 
 
 def value(quoted):
@@ -39,16 +42,21 @@ def looks_measured(line, found):
 
 
 def unaccounted(lines, known, every=True):
-    "What is wrong with the numbers in lines of prose, every one of them or those that look measured; `known` is what numbers_of_record.py says about them"
+    "What is wrong with numbers in prose, all or those that look measured; `known`: what numbers_of_record.py says"
     wrong = [f'no longer said: {phrase!r}' for phrase in known if not any(phrase in line for line in lines)]
     for phrase, sources in known.items():
         quoted = NUMBER.findall(phrase)
         if isinstance(sources, str): continue # the reason why there is nothing to compare with
-        if len(quoted) != len(sources): wrong.append(f'{phrase!r} has {len(quoted)} numbers, and {len(sources)} sources')
-        wrong += [f'{phrase!r}: {said} is {number} in results/' for said, number in zip(quoted, sources) if not isinstance(number, str) and not agrees(said, number)]
+        if len(quoted) != len(sources):
+            wrong.append(f'{phrase!r} has {len(quoted)} numbers, and {len(sources)} sources')
+        wrong += [f'{phrase!r}: {said} is {number} in results/' for said, number in zip(quoted, sources)
+                  if not isinstance(number, str) and not agrees(said, number)]
     for line in lines:
         covered = [found.span() for found in NAMES.finditer(line)]
         covered += [found.span() for phrase in known for found in re.finditer(re.escape(phrase), line)]
-        wrong += [f'where does this come from? It is to be said in numbers_of_record.py: … {line[max(0, found.start() - 50):found.end() + 30]} …' for found in NUMBER.finditer(line)
-                  if (every or looks_measured(line, found)) and not any(start <= found.start() and found.end() <= end for start, end in covered)]
+        for found in NUMBER.finditer(line):
+            if any(start <= found.start() and found.end() <= end for start, end in covered): continue
+            if not (every or looks_measured(line, found)): continue
+            around = line[max(0, found.start() - 50):found.end() + 30]
+            wrong.append(f'where does this come from? It is to be said in numbers_of_record.py: … {around} …')
     return wrong

@@ -32,7 +32,8 @@ def film_folder(sample): return sample/'asl-alphabet'/'asl_alphabet_train'/'asl_
 def same_folders(sample): shutil.copytree(sample/'asl-alphabet-test', film_folder(sample), dirs_exist_ok=True)
 def below_the_film(sample): shutil.copytree(sample/'asl-alphabet-test', film_folder(sample)/'asl-alphabet-test')
 def renamed_copies(sample):
-    for file in [*(sample/'asl-alphabet-test').rglob('*_test.jpg')]: shutil.copy(file, film_folder(sample)/file.parent.name/f'{file.stem} (1).jpg')
+    for file in [*(sample/'asl-alphabet-test').rglob('*_test.jpg')]:
+        shutil.copy(file, film_folder(sample)/file.parent.name/f'{file.stem} (1).jpg')
 def strangers(sample):
     for name in ('cover.jpg', 'rejected/broken.jpg', 'hello/x.jpg', '.ipynb_checkpoints/A1.jpg'):
         (film_folder(sample)/name).parent.mkdir(exist_ok=True)
@@ -102,7 +103,8 @@ def test_signs_of_ones_own(own):
     (dict(), "signs=\\['A', 'B'\\]"), # the way out
     (dict(sets=['train']), 'lacks 27 of the 29'),
     (dict(sets=['train'], signs=['A', 'B', 'bye']), 'lacks 1 of the 3 signs \\(bye\\)'),
-    (dict(sets=['train'], signs=['A']), 'too few'), (dict(sets=['train'], signs=['A', 'A', 'B']), "'A' cannot be a sign"),
+    (dict(sets=['train'], signs=['A']), 'too few'),
+    (dict(sets=['train'], signs=['A', 'A', 'B']), "'A' cannot be a sign"),
     (dict(sets=['train'], signs=['A', '../B']), 'cannot be a sign'), (dict(sets=['tran'], signs='AB'), "'tran'")])
 def test_what_cannot_be_used_is_said_before_anything_is_trained(own, arguments, words):
     with pytest.raises(DataError, match=words): get_data(own, **arguments)
@@ -119,7 +121,8 @@ def test_a_learner_predicts_whatever_stock_fastai_takes_also_after_export(sample
     learn.export(tmp_path/'small.pkl')
     file = data.train[0]
     with Image.open(file) as picture: pixels = np.array(picture)
-    given = [file, str(file), file.read_bytes(), BytesIO(file.read_bytes()), Image.open(file), PILImage.create(file), pixels]
+    content = file.read_bytes()
+    given = [file, str(file), content, BytesIO(content), Image.open(file), PILImage.create(file), pixels]
     for one in (learn, load_learner(tmp_path/'small.pkl')):
         with one.no_bar(): chances = [one.predict(picture)[2].numpy() for picture in given]
         for other in chances[1:]: assert np.allclose(other, chances[0], atol=1e-5)
@@ -134,7 +137,8 @@ def test_few_megabytes_of_shared_memory_are_enough_and_workers_can_be_set(sample
 
 def test_a_killed_worker_says_what_to_do():
     class Killed:
-        def fine_tune(self, *args, **kwargs): raise RuntimeError('DataLoader worker (pid 42) is killed by signal: Bus error.')
+        def fine_tune(self, *args, **kwargs):
+            raise RuntimeError('DataLoader worker (pid 42) is killed by signal: Bus error.')
     with pytest.raises(RuntimeError, match='ASL_SIGNS_WORKERS=0'): train(Killed(), Settings())
 
 
@@ -144,4 +148,5 @@ def test_letters_alone_can_be_evaluated_and_other_signs_are_refused_before_a_rep
     report = evaluate(learn, letters.train)
     assert {*report.read} <= {0, 1, 10} and len(report) == 24
     other = get_data(own, sets=['train'], signs=['A', 'B', 'hello'])
-    with pytest.raises(ValueError, match='knows A, B, hello.*learn.validate'): evaluate(Learner(get_dls(other, Settings(**SMALL)), small_network(3)), letters.train[:2])
+    learn = Learner(get_dls(other, Settings(**SMALL)), small_network(3))
+    with pytest.raises(ValueError, match='knows A, B, hello.*learn.validate'): evaluate(learn, letters.train[:2])

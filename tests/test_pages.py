@@ -4,7 +4,7 @@ import pytest
 from nbconvert import MarkdownExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 import nbformat
-from pages import convert, figures, page, summary_of, title_of, write_readme
+from pages import convert, figures, page, slug, summary_of, title_of, to_pages, write_readme
 
 NBS = Path(__file__).resolve().parent.parent/'nbs'
 DOT = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
@@ -37,7 +37,33 @@ def test_a_page_leads_to_pages_and_needs_no_network(tea):
 
 
 def test_figures_are_named_after_their_section():
-    assert [*figures(new_notebook(cells=LEAVES), '00_tea')] == ['00_tea-1-tea-leaves.png']
+    found = figures(new_notebook(cells=LEAVES), '00_tea')
+    assert {name: caption for name, (_, caption) in found.items()} == {'00_tea-1-tea-leaves.png': 'Tea leaves'}
+
+
+def test_a_figure_says_what_its_cell_says_of_it(tea):
+    plot = new_code_cell('#| fig-alt: A cup & a spoon\nplot()', outputs=LEAVES[1].outputs)
+    tea.cells += [LEAVES[0], plot]
+    assert [caption for _, caption in figures(tea, '00_tea').values()] == ['A cup & a spoon']
+    assert 'alt="A cup &amp; a spoon"' in page(tea, NBS)
+
+
+@pytest.mark.parametrize('heading, address', [
+    ('Tea leaves', 'tea-leaves'), ('What if…?', 'what-if'),
+    ('`make run` with <em>milk</em> &amp; co', 'make-run-with-milk--co')])
+def test_sections_have_the_addresses_that_github_gives_them(heading, address): assert slug(heading) == address
+
+
+@pytest.mark.parametrize('link, leads', [
+    ('01_milk.ipynb', '01_milk.html'), ('01_milk.ipynb#How-much?', '01_milk.html#how-much'),
+    ('#How-much?', '#how-much'), ('https://a.org/b.ipynb#C', 'https://a.org/b.ipynb#C')])
+def test_links_to_notebooks_lead_to_pages(link, leads): assert to_pages(link) == leads
+
+
+def test_a_section_is_where_a_link_to_it_leads(tea):
+    tea.cells.append(new_markdown_cell('## How much?\n\nSee [above](#How-much?).'))
+    html = page(tea, NBS)
+    assert '<h2 id="how-much">How much?</h2>' in html and 'href="#how-much"' in html
 
 
 def test_the_readme_lies_above_the_notebooks(tmp_path):

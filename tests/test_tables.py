@@ -1,8 +1,8 @@
 "The tables of README and notebooks, made from invented results"
 import json
 import pytest
-from tables import (COMPARED, READ, ablation_table, bench_table, keep, people_table, read_results, recipe_table,
-                    results_table, share, with_interval)
+from tables import (COMPARED, READ, WITH_OR_WITHOUT, ablation_table, bench_table, front_table, keep, people_table,
+                    read_results, recipe_table, results_table, run_of_record, share, with_interval)
 
 
 @pytest.mark.parametrize('accuracy, said', [
@@ -77,3 +77,21 @@ def test_strangers_come_before_everything_else(tmp_path):
     assert alone[2] == '| mean over 2 strangers, 2,000 pictures | 90.0 % | 50.0 % |' and 'danrasband' not in alone[-1]
     (tmp_path/'people'/'strangers.json').write_text(json.dumps(dict(people=ways, danrasband=ways)))
     assert people_table(tmp_path).splitlines() == [*alone, '| danrasband, 2,000 photographs | 90.0 % | 50.0 % |']
+
+
+def test_the_front_page_shows_what_was_tried_on_what(tmp_path):
+    (tmp_path/'people').mkdir()
+    one = dict(value=.5, pictures=4, interval=[.25, .75])
+    names = 'validation, random frames', 'validation, held-out film', 'second test set'
+    run = dict(accuracies=dict.fromkeys(names, one))
+    people = dict(mean=.9, interval=[.85, .94], pictures=2000, people=dict(ann=.8, ben=1.))
+    found = dict(people=dict.fromkeys(WITH_OR_WITHOUT, people))
+    for name, what in {'1-original': run, '3-original-film': run, 'people/strangers': found}.items():
+        (tmp_path/f'{name}.json').write_text(json.dumps(what))
+    assert run_of_record('1-original', tmp_path) == run
+    *_, alone, last = front_table(tmp_path).splitlines()
+    assert alone == '|  | half of these photographs | 50.00 % of 4 (25.0 to 75.0) |'
+    assert last.endswith('| 2,000 pictures of 2 people never trained on | 90.0 %, people averaged (85.0 to 94.0) |')
+    found['danrasband'] = found['people']
+    (tmp_path/'people'/'strangers.json').write_text(json.dumps(found))
+    assert front_table(tmp_path).endswith('|  | half of these photographs | 90.00 % of 2,000 |')

@@ -1,4 +1,4 @@
-"For tests of several processes: they wait for what happens, and not for as long as it takes on a machine with nothing else to do"
+"For tests of several processes: they wait for what happens, however long that takes on a busy machine"
 import time
 
 LONG = 600 # seconds after which something hangs; no machine is as busy as that
@@ -8,6 +8,6 @@ def wait_for(happened, process=None):
     "Wait until `happened()` is true, as long as the process is alive that it depends on"
     end = time.monotonic() + LONG
     while not happened():
-        assert process is None or process.poll() is None, f'the process ended with {process.returncode} before it happened'
+        assert process is None or process.poll() is None, f'it did not happen; the process ended: {process.returncode}'
         assert time.monotonic() < end, f'it has not happened within {LONG} seconds'
         time.sleep(.05)

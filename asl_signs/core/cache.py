@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'taught_dir', 'no_telemetry', 'writing', 'atomic_path', 'lock',
-           'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record', 'recorded',
-           'measured']
+           'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'exit_status',
+           'record', 'recorded', 'measured']
 
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
 import ctypes, errno, hashlib, json, math, os, sys
@@ -189,6 +189,18 @@ def why_not_loaded(error:Exception, # raised while it was imported
     if absent not in ('', name): return f'{absent} is missing, and {name} needs it: pip install --upgrade {name}'
     return (f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). '
             f'Install it anew: pip install --force-reinstall {name}')
+
+# %% ../../nbs/core/02_cache.ipynb #1a2610f6
+def exit_status(run,    # does what a command was asked, given its arguments
+                args,   # of the command line
+                *errors # exceptions whose messages are for people, beside ImportError
+               ) -> int: # 0; 1 if one of them was raised
+    "Run a command, and say in a sentence on standard error what goes wrong"
+    try: run(args)
+    except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
+    except (ImportError, *errors) as e: print(e, file=sys.stderr)
+    else: return 0
+    return 1
 
 # %% ../../nbs/core/02_cache.ipynb #be477757
 def record(name:str,     # what was measured, e.g. 'second test set'

@@ -18,9 +18,8 @@ class PictureError(ValueError):
     "A picture that cannot be used; the message says which, what is wrong with it, and what to do"
 
 # %% ../../nbs/core/03_pictures.ipynb #ecf6c1e3
-def _name_of(picture # anything that was handed over as a picture
-            ) -> str: # a path, the shape and type of an array, or 'This picture'
-    "What to call a picture at the beginning of a sentence"
+def _name_of(picture):
+    "What to call a picture at the beginning of a sentence: a path, an array's shape and type, or 'This picture'"
     if isinstance(picture, np.ndarray):
         return f'The array of shape {picture.shape} and type {picture.dtype}'
     if isinstance(picture, (str, os.PathLike)): return os.fspath(picture)
@@ -30,10 +29,8 @@ def _name_of(picture # anything that was handed over as a picture
 # %% ../../nbs/core/03_pictures.ipynb #5ef4f50c
 MOST_PIXELS = 8192*8192 # of a picture; decoded it takes 268 MB
 
-def _check_size(size:tuple, # (width, height) in pixels
-                name:str    # what to call the picture
-               ):           # PictureError if it has no pixels, or more than `MOST_PIXELS`
-    "Refuse a picture that is empty or too large to decode"
+def _check_size(size, name):
+    "PictureError if a picture of this (width, height) is empty or too large to decode"
     width, height = size
     if width < 1 or height < 1:
         raise PictureError(f'{name} has no pixels: it is {width} wide and {height} high. '
@@ -43,18 +40,15 @@ def _check_size(size:tuple, # (width, height) in pixels
                            f'at most {MOST_PIXELS:,} pixels are read. Make it smaller.')
 
 # %% ../../nbs/core/03_pictures.ipynb #6e90940d
-def _check_header(image:Image.Image, # opened, and not yet decoded
-                  name:str           # what to call it
-                 ):                  # PictureError if it should not be decoded
-    "Refuse a picture, by its first bytes, that is too large or would have to be run as a program"
+def _check_header(image, name):
+    "PictureError, by its first bytes, for a picture that is too large or would have to be run as a program"
     _check_size(image.size, name)
     if image.format == 'EPS':
         raise PictureError(f'{name} is PostScript, which is a program, not a picture. Save it as PNG.')
 
 # %% ../../nbs/core/03_pictures.ipynb #ea127bca
-def _upright(image:Image.Image # of any mode, decoded
-            ) -> Image.Image:  # another one of the same mode
-    "A picture turned as its EXIF orientation says"
+def _upright(image):
+    "A copy of a picture, turned as its EXIF orientation says"
     turned, exif = image.copy(), Image.Exif()
     with suppress(Exception): # EXIF breaks in many ways; then the pixels are taken as they are
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -65,11 +59,8 @@ def _upright(image:Image.Image # of any mode, decoded
     return turned
 
 # %% ../../nbs/core/03_pictures.ipynb #b581c7de
-def _eight_bits(values:np.ndarray, # integers or floating point numbers, of any shape but empty
-                top:int,           # the value of full brightness; 0 is black
-                name:str           # what to call the picture
-               ) -> np.ndarray:    # uint8 from 0 to 255, same shape; PictureError if out of range
-    "Brightness in eight bits, scaled"
+def _eight_bits(values, top, name):
+    "Brightness, 0 to `top`, in eight bits; PictureError if it is out of range"
     low, high, most = values.min()/top, values.max()/top, 1 + .5/255 # NaN passes through min and max
     if not (1 - most <= low and high <= most):
         raise PictureError(f'{name} holds values from {values.min():g} to {values.max():g}, where 0 to '
@@ -79,27 +70,22 @@ def _eight_bits(values:np.ndarray, # integers or floating point numbers, of any 
 # %% ../../nbs/core/03_pictures.ipynb #6b5bd5e7
 _DEPTHS = 255, 4095, 65535 # what is white in 8, 12 and 16 bits
 
-def _white(values:np.ndarray, # integers or floating point numbers, of any shape but empty
-           deep:bool          # may integers have more than eight bits?
-          ) -> int:           # one of `_DEPTHS`, or 1
-    "The value of full brightness, by the type of the numbers and the largest of them"
+def _white(values, deep):
+    "The value of full brightness, by the type of the numbers and the largest; `deep`: may they have more than 8 bits?"
     most = values.max()
     if values.dtype.kind == 'f': return 255 if most >= 8 else 1
     return next((top for top in _DEPTHS if most <= top), _DEPTHS[-1]) if deep else 255
 
 # %% ../../nbs/core/03_pictures.ipynb #bf082697
-def _on_white(image:Image.Image # of any mode with eight bits
-             ) -> Image.Image:  # RGB
-    "A picture in RGB, what is transparent in it on white"
+def _on_white(image):
+    "A picture with eight bits in RGB, what is transparent in it on white"
     if not image.has_transparency_data: return image if image.mode == 'RGB' else image.convert('RGB')
     image = image.convert('RGBA')
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
 
 # %% ../../nbs/core/03_pictures.ipynb #fcd965c6
-def _plain(image:Image.Image, # of any mode, opened
-           name:str           # what to call it
-          ) -> Image.Image:   # RGB, another one; PictureError if it should not or cannot be used
-    "A PIL image as a picture in RGB, upright and without transparency"
+def _plain(image, name):
+    "A PIL image as a picture in RGB, upright and without transparency; PictureError if it cannot be used"
     _check_header(image, name)
     image.load()
     turned = _upright(image)
@@ -111,9 +97,8 @@ def _plain(image:Image.Image, # of any mode, opened
     return rgb
 
 # %% ../../nbs/core/03_pictures.ipynb #560de611
-def _check_shape(array:np.ndarray # any array
-                ):                # PictureError if it is none with height, width and 1, 3 or 4 channels
-    "Refuse an array that is not shaped like one picture, or does not hold numbers"
+def _check_shape(array):
+    "PictureError if an array is not shaped like one picture, or does not hold numbers"
     if array.dtype.kind not in 'iuf':
         raise PictureError(f'{_name_of(array)} does not hold brightness. Hand over uint8 from 0 to 255.')
     if array.ndim == 2 or array.ndim == 3 and array.shape[2] in (1, 3, 4): return
@@ -124,10 +109,8 @@ def _check_shape(array:np.ndarray # any array
                         else 'Hand over one picture at a time.'))
 
 # %% ../../nbs/core/03_pictures.ipynb #42eb12f4
-def _from_array(array:np.ndarray,  # (height, width) or (height, width, 1, 3 or 4)
-                colours:str='RGB'  # the order of its colours, or 'BGR'; alpha is always last
-               ) -> Image.Image:   # of mode L, RGB or RGBA; PictureError if the array is no picture
-    "An array as a PIL image"
+def _from_array(array, colours='RGB'):
+    "An array as a PIL image of mode L, RGB or RGBA; PictureError if it is no picture"
     _check_shape(array)
     _check_size(array.shape[1::-1], _name_of(array))
     if array.dtype != np.uint8:
@@ -138,9 +121,8 @@ def _from_array(array:np.ndarray,  # (height, width) or (height, width, 1, 3 or 
     return Image.fromarray(array)
 
 # %% ../../nbs/core/03_pictures.ipynb #5d5b21d7
-def _opened(picture # a path, bytes, an open binary file, or a PIL image
-           ):       # a context manager that gives a PIL image; PictureError if there is nothing to open
-    "A picture opened, and not yet decoded; closed again unless it was handed over open"
+def _opened(picture):
+    "A context manager with a picture, not yet decoded; closed again unless it was handed over open"
     if isinstance(picture, Image.Image): return nullcontext(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)): picture = BytesIO(picture)
     if isinstance(picture, (str, os.PathLike)):
@@ -156,9 +138,8 @@ def _opened(picture # a path, bytes, an open binary file, or a PIL image
 # %% ../../nbs/core/03_pictures.ipynb #de9976c6
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning # from Pillow's own limit
 
-def _why(error:Exception # raised while a picture was opened or decoded
-        ) -> str:        # to be put after the picture's name
-    "What is wrong with a picture, and what to do"
+def _why(error):
+    "What is wrong with a picture, and what to do, to be put after its name"
     if isinstance(error, UnidentifiedImageError):
         return 'is empty, or of no kind that Pillow can read. Save it as JPEG or PNG.'
     if isinstance(error, PermissionError):

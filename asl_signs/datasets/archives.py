@@ -74,18 +74,16 @@ class ArchiveError(DataError):
         self.why = why
 
 # %% ../../nbs/datasets/02_archives.ipynb #5afe0a1b
-def _unsafe(entry:zipfile.ZipInfo # of an archive
-           ) -> str:              # what is wrong with it, or '' if nothing is
-    "Does an entry leave the folder it is unpacked into?"
+def _unsafe(entry):
+    "What is wrong with an entry of an archive that would leave its folder; '' if nothing is"
     name = entry.filename.replace('\\', '/')
     if stat.S_ISLNK(entry.external_attr >> 16): return 'is a link'
     leaves = name.startswith('/') or re.match('[A-Za-z]:', name) or '..' in name.split('/')
     return 'points outside its folder' if leaves else ''
 
 # %% ../../nbs/datasets/02_archives.ipynb #0f7c7717
-def _members(archive:Path # a zip file
-            ) -> list:    # `ZipInfo`s of the pictures in it
-    "The pictures in an archive; ArchiveError if it is damaged or would write outside its folder"
+def _members(archive):
+    "`ZipInfo`s of an archive's pictures; ArchiveError if it is damaged or would write outside its folder"
     try:
         with zipfile.ZipFile(archive) as zipped: entries = zipped.infolist()
     except (zipfile.BadZipFile, OSError) as e:
@@ -122,9 +120,8 @@ def extract(archive:Path, # a zip file
         raise ArchiveError(archive, f'is damaged ({e})') from e
 
 # %% ../../nbs/datasets/02_archives.ipynb #edfedc00
-def _unpack(archive:Path # a zip file
-           ) -> Path:    # the folder with its pictures, in the cache
-    "Unpack an archive once; DataError if it is damaged or the disk is too full"
+def _unpack(archive):
+    "The folder of an archive that is unpacked once; DataError if it is damaged or the disk is too full"
     folder = cache_dir()/'unpacked'/f'{archive.stem}-{fingerprint([archive], archive.resolve())}'
     with lock(folder):
         if not folder.exists():

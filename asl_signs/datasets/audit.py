@@ -22,9 +22,8 @@ from ..core.signs import SIGNS, set_of, sign_of
 from ..core.cache import progress
 
 # %% ../../nbs/datasets/07_audit.ipynb #914261e9
-def _inspect(file:Path # a picture
-            ) -> dict: # set, sign, size, mode, digest of the content; and `problem`, '' if it can be read
-    "What there is to say about one picture by itself"
+def _inspect(file):
+    "Set, sign, size, mode, digest and `problem` ('' if it can be read) of one picture"
     kind, problem = set_of(file), unreadable(file) or ''
     found = dict(
         file=file, set=kind, sign=sign_of(file) if kind else None, size=None, mode=None, problem=problem,

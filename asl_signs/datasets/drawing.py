@@ -82,31 +82,21 @@ _PHALANGES = dict(index=(.47, .29, .22), middle=(.52, .33, .23), ring=(.48, .31,
 _THUMB_BASE, _THUMB_BONES = (.26, .20, .10), (.44, .34, .27)
 
 # %% ../../nbs/datasets/00_drawing.ipynb #f1f6b5f5
-def _unit(vector         # of any length but 0
-         ) -> np.ndarray: # the same direction, of length 1
-    "A vector of length 1"
+def _unit(vector):
+    "A vector's direction, as one of length 1"
     return np.asarray(vector, float)/np.linalg.norm(vector)
 
 # %% ../../nbs/datasets/00_drawing.ipynb #86b4bda1
-def _finger_joints(finger:str, # one of `_FINGERS`
-                   bend:str,   # a key of `_BENDS`
-                   spread:float, # degrees towards the thumb
-                   length:float=1, # of the finger; 1 is the usual one
-                  ) -> np.ndarray: # (4, 3): knuckle, two joints and the tip, in palm lengths
-    "Where the joints of one finger lie"
+def _finger_joints(finger, bend, spread, length=1):
+    "(4, 3), in palm lengths: knuckle, two joints and tip of a finger that is bent and spread (degrees) so"
     angles, side = np.radians(np.cumsum(_BENDS[bend])), math.radians(spread)
     directions = [(math.sin(side)*math.cos(a), math.cos(side)*math.cos(a), math.sin(a)) for a in angles]
     steps = np.array(directions)*np.array(_PHALANGES[finger])[:, None]*length
     return np.cumsum([_KNUCKLES[finger], *steps], axis=0)
 
 # %% ../../nbs/datasets/00_drawing.ipynb #e981fcf6
-def _reach(base,     # (3,) where the chain is fixed
-           lengths,  # of its bones
-           goal,     # (3,) where its end should come to lie
-           outwards=(.35, 0, .1), # (3,) to which side it bulges
-           rounds:int=10 # of pulling; more bring it nearer
-          ) -> np.ndarray: # (bones + 1, 3); its end is as near to the goal as it can be
-    "A chain of bones from `base` to `goal`, by FABRIK"
+def _reach(base, lengths, goal, outwards=(.35, 0, .1), rounds=10):
+    "(bones + 1, 3): a chain from `base` to as near to `goal` as it reaches, bulging outwards, by FABRIK"
     start = _unit(np.subtract(goal, base) + outwards)
     joints = np.cumsum([base, *(start*bone for bone in lengths)], axis=0)
     for _ in range(rounds):
@@ -119,10 +109,8 @@ def _reach(base,     # (3,) where the chain is fixed
     return joints
 
 # %% ../../nbs/datasets/00_drawing.ipynb #bb50d4d8
-def _hand_joints(sign:str,      # any sign but `nothing`
-                 length:float=1 # of the fingers; 1 is the usual one
-                ) -> np.ndarray: # (21, 3) in palm lengths: x to the thumb's side, y to the fingers, z out of the palm
-    "The 21 joints of a right hand that makes this sign"
+def _hand_joints(sign, length=1):
+    "(21, 3) joints of a right hand, in palm lengths: x to the thumb's side, y to the fingers, z out of the palm"
     row = _handshapes()[sign]
     fingers = {f: _finger_joints(f, row[f], s, length) for f, s in zip(_FINGERS, _SPREADS[row['fingers']])}
     met = row['thumb'].removeprefix('meets-')
@@ -132,10 +120,8 @@ def _hand_joints(sign:str,      # any sign but `nothing`
 # %% ../../nbs/datasets/00_drawing.ipynb #d4d55b72
 _DIRECTIONS = dict(viewer=(0, 0, 1), up=(0, 1, 0), down=(0, -1, 0), left=(-1, 0, 0), right=(1, 0, 0))
 
-def _facing(palm:str,    # where the palm looks, e.g. 'viewer' or 'right-viewer'
-            pointing:str # where straight fingers point, e.g. 'left-up'
-           ) -> np.ndarray: # (3, 3) rotation; its columns are where x, y and z of the hand go
-    "The rotation that makes the palm face and the fingers point as said"
+def _facing(palm, pointing):
+    "(3, 3): the rotation that makes the palm face and the fingers point as said, such as 'right-viewer', 'left-up'"
     y, z = (_unit(np.sum([_DIRECTIONS[w] for w in words.split('-')], axis=0)) for words in (pointing, palm))
     z = _unit(z - y*(z@y))
     return np.stack([np.cross(y, z), y, z], axis=1)
@@ -157,9 +143,8 @@ class View:
     girth:float = 1        # of the fingers; 1 is the usual one
 
 # %% ../../nbs/datasets/00_drawing.ipynb #b97b2f4b
-def _tilt(view:View       # its `roll`, `pitch` and `yaw`
-         ) -> np.ndarray: # (3, 3) rotation
-    "The rotation of a hand seen at an angle"
+def _tilt(view):
+    "(3, 3): the rotation of a hand seen at an angle"
     (cr, cp, cy), (sr, sp, sy) = (f(np.radians([view.roll, view.pitch, view.yaw])) for f in (np.cos, np.sin))
     roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -179,9 +164,8 @@ def pixel_joints(sign:str,  # any sign but `nothing`
     return np.vstack([joints, elbow])*view.scale*side*(1, -1, 1) + (view.x*side, view.y*side, 0)
 
 # %% ../../nbs/datasets/00_drawing.ipynb #513048ee
-def _bones(girth:float=1 # of the fingers; 1 is the usual one
-          ) -> list:     # (joint, joint, radius, radius), radii in palm lengths
-    "The bones between the joints"
+def _bones(girth=1):
+    "The bones between the joints: (joint, joint, radius, radius), radii in palm lengths"
     chain = [(1, 2, .175, .145), (2, 3, .14, .13), (3, 4, .13, .10)]
     for first, r in zip((5, 9, 13, 17), (.122, .125, .119, .104)):
         chain += [(first+i, first+i+1, a*r, b*r) for i, (a, b) in enumerate([(1.08, 1), (1, .93), (.93, .8)])]
@@ -191,14 +175,8 @@ def _bones(girth:float=1 # of the fingers; 1 is the usual one
     return [(a, b, ra*girth, rb*girth) for a, b, ra, rb in chain] + palm + [(0, 21, .21, .30)]
 
 # %% ../../nbs/datasets/00_drawing.ipynb #42c038a6
-def _paint_bone(depth:np.ndarray,   # (side, side) heights so far, changed in place
-                surface:np.ndarray, # (side, side, 3) directions so far, changed in place
-                a,                  # (3,) one end of the bone, in pixels
-                b,                  # (3,) its other end
-                ra:float,           # radius at a, in pixels
-                rb:float            # radius at b
-               ):
-    "Paint one bone where it is nearer than what was there before"
+def _paint_bone(depth, surface, a, b, ra, rb):
+    "Paint a bone from a to b (pixels) where it is nearer than the heights so far, changed in place with directions"
     side, (bx, by, bz) = len(depth), np.subtract(b, a)
     margin = max(ra, rb) + 1
     (left, top), (right, bottom) = (np.clip(corner, 0, side).astype(int) for corner in

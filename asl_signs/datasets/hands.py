@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 import numpy as np
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor # `joblib.Parallel` would load MediaPipe for each block
 from ..core.cache import cache_dir, fingerprint
 from ..core.pictures import to_rgb
 from ..core.signs import sign_of

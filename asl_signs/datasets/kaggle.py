@@ -24,15 +24,13 @@ def places() -> list: # folders, of which some may exist
     return [Path('/kaggle/input'), hub/'datasets', cache_dir()/'kaggle']
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e13
-def _holds_pictures(folder:Path # any folder
-                   ) -> bool:   # False if it is empty, or does not exist
+def _holds_pictures(folder):
     "Is there a picture or an archive below this folder?"
     return any(is_picture(file) or file.suffix.lower() == '.zip' for file in files_below(folder, []))
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e15
-def _find_dataset(slug:str       # 'owner/name' on Kaggle
-                 ) -> Path|None: # None: not here
-    "The folder of a data set that is on this machine already"
+def _find_dataset(slug):
+    "The folder of a data set that is on this machine already; None: not here"
     found = (version for place in places() for depth in range(4)
              for folder in _named(slug, place, depth) for version in _versions(folder))
     return next(filter(_holds_pictures, found), None)
@@ -48,10 +46,8 @@ def _versions(folder):
     return sorted(numbered, key=lambda version: int(version.name), reverse=True) or [folder]
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e21
-def _check_room(slug:str,   # 'owner/name' on Kaggle
-                here:int=0  # bytes of the archive that are on the disk already
-               ):           # DataError with the figures if archive and pictures do not fit
-    "Make sure that there is room for a data set in the cache"
+def _check_room(slug, here=0):
+    "DataError if a data set, of which so many bytes are here already, does not fit into the cache"
     packed, unpacked = DATASETS.get(slug, (0, 0))
     cache_dir().mkdir(parents=True, exist_ok=True)
     what = f'{slug} (archive {packed:.2f} GB, unpacked {unpacked:.2f} GB, already there {here/1e9:.2f} GB)'
@@ -98,18 +94,15 @@ _UNKNOWN = ("Kaggle's client could not fetch {slug}, and its last words were \"{
             f'Run this again, or {_BROWSER}')
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e31
-def _blank(words:str # anything the client wrote
-          ) -> str:  # the same with '…' for what could be a secret
-    "Words that can be shown"
+def _blank(words):
+    "Words that can be shown: with '…' for what could be a secret"
     secret = re.compile('KAGGLE_.*(TOKEN|KEY)')
     for name, value in os.environ.items():
         if value and secret.fullmatch(name): words = words.replace(value, '…')
     return re.sub(r'(?=[\w-]*\d)[\w-]{24,}', '…', words)
 
-def _explain(lines:list, # what the client wrote, the last line last
-             slug:str    # 'owner/name' on Kaggle
-            ) -> str:    # a sentence and a next step
-    "What the words of Kaggle's client mean to somebody who wants the data set"
+def _explain(lines, slug):
+    "What the words of Kaggle's client mean to somebody who wants the data set, and a next step"
     where, page = _credentials(), f'https://www.kaggle.com/datasets/{slug}'
     who = f'the credentials in {where}' if where else 'a visitor without an account'
     fix = (f'Replace them by a token from {_SETTINGS}, or remove them: public data sets need none.'
@@ -122,10 +115,8 @@ def _explain(lines:list, # what the client wrote, the last line last
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e40
 _PROGRESS = re.compile(r'\d+%\||Resuming from|Retrying in')
 
-def _run_client(slug:str,   # 'owner/name' on Kaggle
-                folder:Path # where the archive is to go
-               ) -> tuple:  # (exit status, list of its last lines other than progress)
-    "Let Kaggle's client fetch an archive, and pass its progress on"
+def _run_client(slug, folder):
+    "Let Kaggle's client fetch an archive, and pass its progress on; its exit status and its other last lines"
     command = [sys.executable, '-m', 'kaggle', 'datasets', 'download', '-d', slug, '-p', str(folder)]
     env = os.environ | dict(PYTHONUNBUFFERED='1', PYTHONIOENCODING='utf-8')
     lines, end = deque(maxlen=50), '' # the end of the line of progress, if there is one
@@ -144,10 +135,8 @@ def _run_client(slug:str,   # 'owner/name' on Kaggle
     return client.returncode, list(lines)
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e45
-def _download(slug:str,    # 'owner/name' on Kaggle
-              archive:Path # where the archive is to appear
-             ):            # DataError with the cause and a next step if that fails
-    "Fetch an archive, or what is missing of it"
+def _download(slug, archive):
+    "Fetch an archive, or what is missing of it; DataError with the cause and a next step"
     arriving = archive.with_suffix('')
     _check_room(slug, sum(file.stat().st_size for file in arriving.glob('*.zip')))
     size = f' ({DATASETS[slug][0]:.2f} GB)' if slug in DATASETS else ''

@@ -16,12 +16,8 @@ from ..core.signs import SIGNS
 from ..core.cache import cache_dir, progress, lock, atomic_path
 
 # %% ../../nbs/datasets/01_sample.ipynb #a57187a7
-def _drift(n:int,                 # frames
-           low:float,             # the smallest value
-           high:float,            # the largest value
-           rng                    # NumPy's random generator
-          ) -> np.ndarray:        # (n,) from `low` to `high`, neighbours close together
-    "A value that wanders slowly"
+def _drift(n, low, high, rng):
+    "(n,): a value that wanders slowly from `low` to `high`"
     t, phases = np.linspace(0, 1, n), rng.uniform(0, 2*np.pi, 3)
     wave = sum(np.sin(2*np.pi*.15*k*t + p)/k for k, p in enumerate(phases, 1))
     return low + (high-low)*(wave-wave.min())/max(np.ptp(wave), 1e-9)
@@ -30,10 +26,8 @@ def _drift(n:int,                 # frames
 _FILM = dict(x=(.40, .62), y=(.52, .66), scale=(.28, .42), # what wanders, and how far
             roll=(-10, 10), pitch=(-10, 10), yaw=(-12, 12), exposure=(.45, 1.15))
 
-def _film_views(n:int, # frames
-                rng    # NumPy's random generator
-               ) -> list: # `View`s in film order
-    "One hand filmed: everything changes, but slowly"
+def _film_views(n, rng):
+    "`View`s of one hand filmed: everything changes, but slowly"
     drifts = {name: _drift(n, *bounds, rng) for name, bounds in _FILM.items()}
     lights = zip(_drift(n, -.7, .3, rng), _drift(n, .2, .8, rng), [.7]*n)
     return [View(light=light, **dict(zip(drifts, values))) for light, *values in zip(lights, *drifts.values())]
@@ -65,10 +59,7 @@ def film(sign:str,       # any sign
 def _shade(colour, rng, spread=30):
     return tuple(int(c) for c in np.clip(np.array(colour) + rng.normal(0, spread), 0, 255))
 
-def _planks(draw:ImageDraw.ImageDraw, # what to paint on
-            side:int,                 # pixels
-            rng                       # NumPy's random generator
-           ):
+def _planks(draw, side, rng):
     "Boards of a wooden wall"
     wood = rng.choice([(176, 134, 90), (140, 120, 100), (205, 200, 190)])
     x, slant = -side, rng.uniform(-.6, .6)*side
@@ -79,20 +70,14 @@ def _planks(draw:ImageDraw.ImageDraw, # what to paint on
         x += width
 
 # %% ../../nbs/datasets/01_sample.ipynb #f878e493
-def _leaves(draw:ImageDraw.ImageDraw, # what to paint on
-            side:int,                 # pixels
-            rng                       # NumPy's random generator
-           ):
+def _leaves(draw, side, rng):
     "A tree against the sky"
     draw.rectangle([0, 0, side, side], fill=(190, 210, 235))
     for x, y, r in rng.uniform((-.05, -.05, .02), (1.05, 1.05, .10), (120, 3))*side:
         draw.ellipse([x-r, y-r, x+r, y+r], fill=_shade((80, 130, 60), rng, 40))
 
 # %% ../../nbs/datasets/01_sample.ipynb #79aebde6
-def _windows(draw:ImageDraw.ImageDraw, # what to paint on
-             side:int,                 # pixels
-             rng                       # NumPy's random generator
-            ):
+def _windows(draw, side, rng):
     "The front of a building"
     wall = rng.choice([(180, 110, 90), (120, 125, 135), (210, 200, 180)])
     draw.rectangle([0, 0, side, side], fill=_shade(wall, rng))
@@ -103,10 +88,8 @@ def _windows(draw:ImageDraw.ImageDraw, # what to paint on
             draw.rectangle([x, y, x+.6*step, y+.8*step], fill=glass, outline=(60, 60, 60))
 
 # %% ../../nbs/datasets/01_sample.ipynb #724524fd
-def _paint_place(side:int,     # pixels
-                 rng           # NumPy's random generator
-                ) -> np.ndarray: # (side, side, 3) floats from 0 to 255
-    "A cluttered background, seen at an angle and a little out of focus"
+def _paint_place(side, rng):
+    "(side, side, 3) floats to 255: a cluttered background, seen at an angle and a little out of focus"
     picture = Image.new('RGB', (2*side, 2*side))
     rng.choice([_planks, _leaves, _windows])(ImageDraw.Draw(picture), 2*side, rng)
     picture = picture.rotate(rng.uniform(-30, 30)).crop((side//2, side//2, side//2+side, side//2+side))
@@ -115,8 +98,7 @@ def _paint_place(side:int,     # pixels
 # %% ../../nbs/datasets/01_sample.ipynb #e8c3b5ad
 _SKINS = (240, 205, 180), (225, 175, 145), (190, 140, 105), (160, 110, 80), (115, 78, 58), (78, 54, 42)
 
-def _scene(rng     # NumPy's random generator
-          ) -> View: # its pictures vary it a little
+def _scene(rng):
     "A place's light and a person's hand"
     angle, (length, girth) = rng.uniform(0, 2*np.pi), rng.uniform((.88, .88), (1.12, 1.18))
     return View(skin=_SKINS[rng.integers(len(_SKINS))], length=length, girth=girth,
@@ -124,13 +106,8 @@ def _scene(rng     # NumPy's random generator
                 scale=rng.uniform(.26, .42), roll=rng.uniform(-18, 18))
 
 # %% ../../nbs/datasets/01_sample.ipynb #7f1d6333
-def _photographs(sign:str,  # any sign
-                 n:int,     # pictures
-                 side:int,  # pixels
-                 rng,       # NumPy's random generator
-                 run:int=4  # at most so many pictures of one scene
-                ):          # yields PIL images, in runs of the same scene
-    "Photographs of one sign by somebody else, in several places"
+def _photographs(sign, n, side, rng, run=4):
+    "PIL images of one sign by somebody else in several places, at most `run` of one scene"
     while n > 0:
         place, view = _paint_place(2*side, rng), _scene(rng)
         for _ in range(min(n, rng.integers(2, run+1))):
@@ -140,19 +117,13 @@ def _photographs(sign:str,  # any sign
             n -= 1
 
 # %% ../../nbs/datasets/01_sample.ipynb #437a9b27
-def _save(picture:Image.Image, # RGB
-          file:Path            # ends in .jpg; its folder is made
-         ):
+def _save(picture, file):
     "Write one picture as the archives have them"
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file, quality=90)
 
 # %% ../../nbs/datasets/01_sample.ipynb #fb7d47ab
-def _draw_film(folder:Path,   # what the archive unpacks into
-               frames:int,    # of each sign
-               side:int,      # pixels
-               seed:int       # the same seed draws the same pictures
-              ):
+def _draw_film(folder, frames, side, seed):
     "Draw a stand-in for grassknoted/asl-alphabet"
     train, small = (folder/name/name for name in ('asl_alphabet_train', 'asl_alphabet_test'))
     for i, sign in progress(list(enumerate(SIGNS)), 'drawing the film'):
@@ -162,11 +133,7 @@ def _draw_film(folder:Path,   # what the archive unpacks into
         for number, picture in enumerate(pictures, 1): _save(picture, train/sign/f'{sign}{number}.jpg')
 
 # %% ../../nbs/datasets/01_sample.ipynb #866e7632
-def _draw_photographs(folder:Path, # what the archive unpacks into
-                      pictures:int, # of each sign
-                      side:int,     # pixels
-                      seed:int      # the same seed draws the same pictures
-                     ):
+def _draw_photographs(folder, pictures, side, seed):
     "Draw a stand-in for danrasband/asl-alphabet-test, with its nested second copy"
     for i, sign in progress(list(enumerate(SIGNS)), 'drawing photographs'):
         taken = _photographs(sign, pictures, side, np.random.default_rng([seed, 2, i]))

@@ -26,7 +26,7 @@ from ..runtime.reader import SignReader
 from ..runtime.teaching import USUAL
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS, sign_of
-from ..core.cache import no_telemetry, atomic_path, why_not_loaded
+from ..core.cache import atomic_path, exit_status, no_telemetry, why_not_loaded
 from .card import model_card
 
 # %% ../../nbs/models/04_export.ipynb #e0000006
@@ -266,22 +266,20 @@ def _arguments():
     parser.add_argument('--precision', choices=TOLERANCES, default='float16', help='of the weights (default: float16)')
     return parser
 
-def main(argv=None # arguments; None: those of the command line
-        ) -> int:  # exit status
+def _export(args):
     "Export a reader, and say how far the bundle is from it"
     from asl_signs.datasets.people import people_files # not above: pandas comes with it, and PyTorch with the others
     from asl_signs.models.recipe import film_frames, load_reader, training_pictures
-    args = _arguments().parse_args(argv)
-    try:
-        frames = film_frames([args.film], 2)
-        typical = typical_examples(training_pictures(frames, people_files(args.people)))
-        found = export_reader(load_reader(args.reader), args.bundle, frames, args.precision, typical=typical)
-    except (ExportError, ValueError, OSError) as e: # DataError and PictureError are ValueErrors
-        print(e, file=sys.stderr)
-        return 1
+    frames = film_frames([args.film], 2)
+    typical = typical_examples(training_pictures(frames, people_files(args.people)))
+    found = export_reader(load_reader(args.reader), args.bundle, frames, args.precision, typical=typical)
     print(f'The bundle is in {args.bundle}. On {found.asked} squares and hands it differs by at most '
           f'{max(found.pixels, found.landmarks):.1g} in log-probability, and in {found.answers} answers.')
-    return 0
+
+def main(argv=None # arguments; None: those of the command line
+        ) -> int:  # exit status
+    "Export a reader, and say how far the bundle is from it"
+    return exit_status(_export, _arguments().parse_args(argv), ExportError, ValueError, OSError)
 
 # %% ../../nbs/models/04_export.ipynb #e000001a
 # A notebook is called __main__ too, but has no file.

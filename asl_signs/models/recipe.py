@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from sklearn.model_selection import GroupKFold
-from ..core.cache import CacheError, atomic_path
+from ..core.cache import CacheError, atomic_path, exit_status
 from ..core.pictures import PictureError
 from ..core.signs import SIGNS, sign_of
 from ..data import get_data
@@ -292,21 +292,19 @@ def _refuse_existing(folder):
     if Path(folder).exists():
         raise DataError(f'{folder} is there already. Name another folder with --out, or take it away.')
 
+def _train(args):
+    "Train the reader, say how well it reads, and keep it"
+    _refuse_existing(args.out)
+    pictures = training_pictures(film_frames(args.film, args.frames), people_files(args.people))
+    reader = train_reader(pictures, args.arch, args.size, args.steps, args.folds, args.fold_steps, seed=args.seed)
+    for name, accuracy in reader.facts['accuracies'].items(): print(f'{name}: {accuracy:.2%}')
+    print(f'The reader is in {save_reader(reader, args.out)}')
+
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "Train the reader, say how well it reads, and keep it"
     args = arguments().parse_args(argv)
-    try:
-        _refuse_existing(args.out)
-        pictures = training_pictures(film_frames(args.film, args.frames), people_files(args.people))
-        reader = train_reader(pictures, args.arch, args.size, args.steps, args.folds, args.fold_steps, seed=args.seed)
-        for name, accuracy in reader.facts['accuracies'].items(): print(f'{name}: {accuracy:.2%}')
-        print(f'The reader is in {save_reader(reader, args.out)}')
-        return 0
-    except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-    except (CacheError, DataError, FilmError, HandsError, ImportError, PictureError, WeightsError) as e:
-        print(e, file=sys.stderr)
-    return 1
+    return exit_status(_train, args, CacheError, DataError, FilmError, HandsError, PictureError, WeightsError)
 
 # %% ../../nbs/models/03_recipe.ipynb #cd088784
 # A notebook is called __main__ too, but has no file.

@@ -120,7 +120,7 @@ def _below(some, others): # one below the other; where no hand was found in eith
     width = max(some.shape[1], others.shape[1])
     return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]))) for one in (some, others)])
 
-# %% ../../nbs/runtime/10_teaching.ipynb #9890ae81
+# %% ../../nbs/runtime/10_teaching.ipynb #187a85bc
 _MOST = 30 # pictures of a sign that are learned from; more bring little, and take longer
 
 def examples_in(examples # pairs: anything that `to_rgb` takes, and a sign
@@ -139,7 +139,7 @@ def examples_in(examples # pairs: anything that `to_rgb` takes, and a sign
         if place*_MOST//of != (place - 1)*_MOST//of or of == _MOST: kept.append((picture, SIGNS.index(sign)))
     return [picture for picture, _ in kept], [answer for _, answer in kept]
 
-# %% ../../nbs/runtime/10_teaching.ipynb #aeded491
+# %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
 def _likeness(some:Person,  # n pictures
           others:Person # m pictures
          ) -> np.ndarray: # (n, m), from -1 to 1; where only one has a hand, landmarks count 0
@@ -147,7 +147,7 @@ def _likeness(some:Person,  # n pictures
     both = min(some.landmarks.shape[1], others.landmarks.shape[1]) # 0 where no hand was found in any picture
     return (some.pixels @ others.pixels.T + some.landmarks[:, :both] @ others.landmarks[:, :both].T)/2
 
-# %% ../../nbs/runtime/10_teaching.ipynb #b28cf9e3
+# %% ../../nbs/runtime/10_teaching.ipynb #bb579fb5
 _PRIORS = 1., .3, .1, .03, .01, .003 # from strong to weak
 _STEPS = 25 # of the ascent for each of them, from where the one before ended: teaching is to be quick
 
@@ -200,7 +200,7 @@ def _lessons(person): # one for each prior
     pulls = _pulls(_likeness(person, person), before, right, counts)
     return [Lesson(person, signs, *one) for one in zip(_PRIORS, pulls)]
 
-# %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
+# %% ../../nbs/runtime/10_teaching.ipynb #60597de6
 _ALONE = .01 # the prior where each sign has one picture, and nothing can be left out
 _FOLDS = 5   # at most
 
@@ -232,7 +232,7 @@ def _learn(person): # the best lesson, and what is read in each picture with wha
     if gains[best] > 0: return lessons[best], found[best]
     return replace(lessons[0], prior=np.inf, pulls=0*lessons[0].pulls), person.log_probs
 
-# %% ../../nbs/runtime/10_teaching.ipynb #c77a6f77
+# %% ../../nbs/runtime/10_teaching.ipynb #9f497807
 @dataclass(eq=False)
 class _Taught(Fusion):
     "Models whose answers are corrected by what was learned of a person"
@@ -256,7 +256,7 @@ def corrected(fusion:Fusion, # as `load_bundle` returns it
     if lesson.idle: return fusion
     return _Taught(fusion.pixel_model, fusion.landmark_model, fusion.config, fusion.detector, fusion.facts, lesson)
 
-# %% ../../nbs/runtime/10_teaching.ipynb #bb579fb5
+# %% ../../nbs/runtime/10_teaching.ipynb #2272cba0
 @dataclass
 class Teaching:
     "What came of teaching"
@@ -331,7 +331,7 @@ def teaching_of(person:Person, # who was taught
     return Teaching(len(person), float((before == person.answers).mean()), float((after == person.answers).mean()),
                     signs, [*_sentences(person, lesson, before, after, unread)], unread, not lesson.idle)
 
-# %% ../../nbs/runtime/10_teaching.ipynb #e9719cbf
+# %% ../../nbs/runtime/10_teaching.ipynb #673cfab2
 def model_of(bundle # as `read_bundle` returns it
             ) -> str: # 64 hexadecimal digits; the same for bundles whose networks and configuration are the same
     "What a bundle's features depend on"

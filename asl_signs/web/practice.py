@@ -8,7 +8,6 @@ __all__ = ['COMMON', 'PATIENCE', 'LOOK', 'LOOKS', 'words_in', 'weakest', 'to_pra
 # %% ../../nbs/web/05_practice.ipynb #5427d6a7
 import random, re
 from collections import Counter, deque
-from html import escape
 from ..runtime.speller import Speller
 from .chart import drawn_sign, how_made
 from .feedback import NO_HAND, feedback
@@ -49,7 +48,7 @@ def to_practise(kind:str,    # 'letters', 'words', 'own' or 'weak'
     return rng.sample(LETTERS, _LETTERS), said
 
 # %% ../../nbs/web/05_practice.ipynb #f00ca7ae
-PATIENCE, LOOK, LOOKS = 4., .5, 3 # seconds before help comes, seconds between looks at the hand, looks that are compared
+PATIENCE, LOOK, LOOKS = 4., .5, 3 # seconds before help, seconds between looks at the hand, looks that are compared
 def _again(letter): return f'Open the hand for a moment, and make {letter} again.'
 
 _NOTHING = 'The hand looks right from here. Turn it a little, or come nearer to the light.'
@@ -149,8 +148,8 @@ class Coach:
         if self.phase == 'done':
             title = f'<span>{self.round["known"]} of {self.round["asked"]} known</span>'
             return task('done', title, below=_table(self.scores))
-        word = ''.join(f'<span class="{"was" if i < self.letter else "now" if i == self.letter else "then"}">{letter}</span>'
-                       for i, letter in enumerate(self.item))
+        when = ['was']*self.letter + ['now'] + ['then']*len(self.item)
+        word = ''.join(f'<span class="{one}">{letter}</span>' for one, letter in zip(when, self.item))
         hands = drawn_sign(self.sign) + drawn_sign(self.sign, behind=True) if self.show else ''
         read = f'<p class="read">Read now: {sign_name(self.read) if self.read else "nothing for sure"}</p>'
         return task('asking', word, hands, read, (self.place + self.letter/len(self.item))/len(self.items))

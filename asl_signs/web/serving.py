@@ -112,8 +112,8 @@ def serve(gr,            # the module gradio
     straight = f'{getproxies().get("no", "")},localhost,127.0.0.1,{bare}' if share else '*'
     try:
         with direct(straight):
-            app.launch(server_name=f'[{bare}]' if ':' in bare else bare, server_port=port, share=share, theme=_theme(gr),
-                       prevent_thread_lock=True, quiet=True, footer_links=['settings'], **how)
+            app.launch(server_name=f'[{bare}]' if ':' in bare else bare, server_port=port, share=share,
+                       theme=_theme(gr), prevent_thread_lock=True, quiet=True, footer_links=['settings'], **how)
     except OSError as e: raise AppError(refusal(host, port, e)) from e
     print(f'The app is at {app.share_url or app.local_url}' + ' until you press Ctrl+C.'*block, flush=True)
     if block: app.block_thread()

@@ -50,7 +50,8 @@ def right_side(gr,        # the module gradio
     said, tabs = gr.HTML(USE, elem_id='said'), {}
     def tab(name, make, *args):
         "A tab whose parts are on the page also while another one is shown"
-        with gr.Tab(name, elem_id=f'{name.lower()}-tab', render_children=True) as tabs[name.lower()]: return make(gr, *args)
+        with gr.Tab(name, elem_id=f'{name.lower()}-tab', render_children=True) as tabs[name.lower()]:
+            return make(gr, *args)
     with gr.Tabs(elem_id='modes'):
         parts = tab('Spell', _spell_tab) | tab('Teach', _teach_tab, keeps) | tab('Practise', _practise_tab)
     scores = gr.BrowserState({}, storage_key='asl_signs scores', secret='no secret: only letters and counts')

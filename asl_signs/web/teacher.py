@@ -140,7 +140,8 @@ class Teacher:
     def html(self) -> str: # HTML
         "What is shown now"
         if self.phase == 'learning': return task(self.phase, '<span>Learning…</span>')
-        if self.phase == 'learned': return task(self.phase, '<span>What changed</span>', below=_changes(self.taught.teaching))
+        if self.phase == 'learned':
+            return task(self.phase, '<span>What changed</span>', below=_changes(self.taught.teaching))
         if self.phase == 'idle': return task(self.phase, '<span>Teach it your hand</span>', below=_ABOUT)
         waited = 0 if self.since is None else self.at - self.since
         left = f'<b>{ceil(COUNT - waited)}</b>' if waited < COUNT else f'<b>{len(self.now)}/{EACH}</b>'

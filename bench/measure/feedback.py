@@ -5,7 +5,6 @@ a picture is a false one, of the finder's or of the limits; about a picture of a
 looks as in the app, until one view shows a hand. The shares go to results/inference/feedback.json, and the limits in
 nbs/web/02_feedback were chosen by them."""
 import time
-from collections import Counter
 from pathlib import Path
 from asl_signs.datasets.people import people_files
 from asl_signs.runtime.finder import HandFinder
@@ -24,7 +23,8 @@ def hands_of(people, each):
     found = {}
     with HandFinder() as finder:
         for (_, sign), files in of.items():
-            for at in range(each): found.setdefault(sign, []).append(finder.find(files[(2*at + 1)*len(files)//(2*each)]))
+            places = [(2*at + 1)*len(files)//(2*each) for at in range(each)]
+            found.setdefault(sign, []).extend(finder.find(files[place]) for place in places)
     return found
 
 
@@ -41,14 +41,13 @@ def main(argv=None):
     args.add_argument('--each', type=int, default=4, help='pictures of a sign of each person (default: 4)')
     args = args.parse_args(argv)
     people = sorted(args.people.glob('*.zip')) or sorted(one for one in args.people.iterdir() if one.is_dir())
-    hands = {sign: some for sign, some in hands_of(people, args.each).items() if sign not in ('nothing', 'del', 'space')}
+    hands = {sign: some for sign, some in hands_of(people, args.each).items() if len(sign) == 1}
     rates = {sign: share(some, sign) for sign, some in hands.items()}
-    first = {sign: Counter(feedback(hand, sign) for hand in some if hand).most_common(3) for sign, some in hands.items()}
     caught = {f'{shown} for {wanted}': share(hands[shown], wanted) for wanted, shown in PAIRS}
     count = sum(1 for some in hands.values() for hand in some if hand)
     overall = sum(rates[sign]*sum(map(bool, some)) for sign, some in hands.items())/count
     write(FILE, dict(people=len(people), hands=count, overall=round(overall, 4), false=rates, caught=caught,
-                     most_common=first, date=time.strftime('%Y-%m-%d')))
+                     date=time.strftime('%Y-%m-%d')))
     print(FILE.read_text())
 
 

@@ -82,18 +82,24 @@ REFUSED = { # what is handed over -> how, and words of the message
     'a path that leads nowhere': (lambda d: d/'gone.jpg', 'gone.jpg', 'spelling'),
     'a path with a zero in it': (lambda d: 'K\0.jpg', 'K', 'does not exist'),
     'an address': (lambda d: 'https://example.com/K.jpg', 'https:', 'does not exist'),
-    'a bomb that Pillow refuses': (lambda d: written(d, 'K.png', bomb(60_000, 60_000)), 'K.png', f'{MOST_PIXELS:,} pixels'),
-    'a bomb that Pillow lets pass': (lambda d: bomb(9000, 9000), 'This picture', f'81,000,000 .* {MOST_PIXELS:,} pixels'),
+    'a bomb that Pillow refuses': (
+        lambda d: written(d, 'K.png', bomb(60_000, 60_000)), 'K.png', f'{MOST_PIXELS:,} pixels'),
+    'a bomb that Pillow lets pass': (
+        lambda d: bomb(9000, 9000), 'This picture', f'81,000,000 .* {MOST_PIXELS:,} pixels'),
     'an enormous array': (lambda d: np.broadcast_to(np.uint8(0), (10_000, 10_000)), 'The array', f'{MOST_PIXELS:,}'),
     'an image of no pixels': (lambda d: Image.new('RGB', (0, 5)), 'This picture', 'no pixels'),
     'an image that was closed': (lambda d: closed(Image.open(io.BytesIO(PNG))), 'This picture', 'damaged'),
     'NaN': (lambda d: np.full((4, 4), np.nan), 'The array', 'nan'),
     'one infinite value': (lambda d: np.where(np.eye(4), np.inf, 0), 'The array', 'inf'),
-    'floats that go neither to 1 nor to 255': (lambda d: PIXELS/100, 'The array', 'values from .* to .*0 to 1 is needed'),
+    'floats that go neither to 1 nor to 255': (
+        lambda d: PIXELS/100, 'The array', 'values from .* to .*0 to 1 is needed'),
     'floats above 255': (lambda d: np.float32(PIXELS)*2, 'The array', '0 to 255 is needed'),
-    'floats of a TIFF that go to 3': (lambda d: encoded(Image.fromarray(np.float32(GREY/80)), 'tiff'), 'This picture', '0 to 1 is needed'),
-    '32 bits below 0': (lambda d: encoded(Image.fromarray(np.int32(GREY) - 100), 'tiff'), 'This picture', 'values from -'),
-    '32 bits that need more than 16': (lambda d: encoded(Image.fromarray(np.int32(GREY)*1000), 'tiff'), 'This picture', '0 to 65535 is needed'),
+    'floats of a TIFF that go to 3': (
+        lambda d: encoded(Image.fromarray(np.float32(GREY/80)), 'tiff'), 'This picture', '0 to 1 is needed'),
+    '32 bits below 0': (
+        lambda d: encoded(Image.fromarray(np.int32(GREY) - 100), 'tiff'), 'This picture', 'values from -'),
+    '32 bits that need more than 16': (
+        lambda d: encoded(Image.fromarray(np.int32(GREY)*1000), 'tiff'), 'This picture', '0 to 65535 is needed'),
     'floats below 0': (lambda d: PIXELS/127.5 - 1, 'The array', 'values from -'),
     'integers above 255': (lambda d: np.int64(PIXELS)*2, 'The array', '0 to 255'),
     'integers below 0': (lambda d: np.int8(PIXELS//2) - 100, 'The array', '0 to 255'),
@@ -101,7 +107,8 @@ REFUSED = { # what is handed over -> how, and words of the message
     'Python objects': (lambda d: PIXELS.astype(object), 'The array', 'object'),
     'complex numbers': (lambda d: PIXELS*1j, 'The array', 'complex'),
     'strings in an array': (lambda d: np.array([['K.jpg']]), 'The array', 'brightness'),
-    'colours first': (lambda d: PIXELS.transpose(2, 0, 1), r'The array of shape \(3, 48, 48\)', r'transpose\(1, 2, 0\)'),
+    'colours first': (
+        lambda d: PIXELS.transpose(2, 0, 1), r'The array of shape \(3, 48, 48\)', r'transpose\(1, 2, 0\)'),
     'a stack of pictures': (lambda d: PIXELS[None], 'The array', 'one picture at a time'),
     'a single row': (lambda d: PIXELS[0, :, 0], 'The array', 'one picture at a time'),
     'two channels': (lambda d: PIXELS[..., :2], 'The array', '1, 3 or 4'),
@@ -147,7 +154,8 @@ RIGHT = { # what is handed over -> how, what comes back, and how far it may be o
     'a memoryview': (lambda d: memoryview(PNG), PIXELS, 0),
     'an open file read before': (lambda d: (f := io.BytesIO(PNG)).read() and f, PIXELS, 0),
     'an animated GIF': (lambda d: encoded(MANY[0], 'gif', save_all=True, append_images=MANY[1:]), PIXELS, 12),
-    'an animated WebP': (lambda d: encoded(MANY[0], 'webp', save_all=True, append_images=MANY[1:], lossless=True), PIXELS, 0),
+    'an animated WebP': (
+        lambda d: encoded(MANY[0], 'webp', save_all=True, append_images=MANY[1:], lossless=True), PIXELS, 0),
     'an animated PNG': (lambda d: encoded(MANY[0], 'png', save_all=True, append_images=MANY[1:]), PIXELS, 0),
     'a TIFF of three pages': (lambda d: encoded(MANY[0], 'tiff', save_all=True, append_images=MANY[1:]), PIXELS, 0),
     'a CMYK TIFF': (lambda d: encoded(HAND.convert('CMYK'), 'tiff'), PIXELS, 0),
@@ -156,14 +164,18 @@ RIGHT = { # what is handed over -> how, what comes back, and how far it may be o
     'black and white': (lambda d: Image.fromarray(GREY > 150), np.where(STACKED > 150, 255, 0), 0),
     'YCbCr': (lambda d: HAND.convert('YCbCr'), PIXELS, 3),
     '16 bits in a PNG': (lambda d: encoded(Image.fromarray(np.uint16(GREY)*257), 'png'), STACKED, 0),
-    '16 bits in a big-endian TIFF': (lambda d: Image.frombytes('I;16B', HAND.size, (np.uint16(GREY)*257).astype('>u2').tobytes()), STACKED, 0),
+    '16 bits in a big-endian TIFF': (
+        lambda d: Image.frombytes('I;16B', HAND.size, (np.uint16(GREY)*257).astype('>u2').tobytes()), STACKED, 0),
     '16 bits in a PGM': (lambda d: encoded(Image.fromarray(np.uint16(GREY)*257), 'ppm'), STACKED, 0),
     '8 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(GREY)), 'tiff'), STACKED, 0),
-    '12 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
+    '12 bits in 32 of a TIFF': (
+        lambda d: encoded(Image.fromarray(np.int32(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
     '16 bits in 32 of a TIFF': (lambda d: encoded(Image.fromarray(np.int32(GREY)*257), 'tiff'), STACKED, 0),
     '8 bits in 16 of a PNG': (lambda d: encoded(Image.fromarray(np.uint16(GREY)), 'png'), STACKED, 0),
-    '8 bits in 16 of a big-endian TIFF': (lambda d: Image.frombytes('I;16B', HAND.size, GREY.astype('>u2').tobytes()), STACKED, 0),
-    '12 bits in 16 of a TIFF': (lambda d: encoded(Image.fromarray(np.uint16(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
+    '8 bits in 16 of a big-endian TIFF': (
+        lambda d: Image.frombytes('I;16B', HAND.size, GREY.astype('>u2').tobytes()), STACKED, 0),
+    '12 bits in 16 of a TIFF': (
+        lambda d: encoded(Image.fromarray(np.uint16(np.rint(GREY*(4095/255)))), 'tiff'), STACKED, 0),
     'floats from 0 to 255 in a TIFF': (lambda d: encoded(Image.fromarray(np.float32(GREY)), 'tiff'), STACKED, 0),
     'floats from 0 to 255': (lambda d: np.float32(PIXELS), PIXELS, 0),
     'uint16 of 8 bits': (lambda d: np.uint16(PIXELS), PIXELS, 0),
@@ -172,7 +184,8 @@ RIGHT = { # what is handed over -> how, what comes back, and how far it may be o
     'floats in a TIFF': (lambda d: encoded(Image.fromarray(np.float32(GREY/255)), 'tiff'), STACKED, 0),
     'RGBA': (lambda d: encoded(transparent('RGBA'), 'png'), ON_WHITE, 0),
     'premultiplied RGBA': (lambda d: transparent('RGBa'), ON_WHITE, 0),
-    'grey and alpha': (lambda d: encoded(transparent('LA'), 'png'), np.where(ON_WHITE.min(-1, keepdims=True) == 255, 255, STACKED), 0),
+    'grey and alpha': (
+        lambda d: encoded(transparent('LA'), 'png'), np.where(ON_WHITE.min(-1, keepdims=True) == 255, 255, STACKED), 0),
     'a palette with a transparent colour': (lambda d: encoded(transparent('RGBA').quantize(64), 'png'), ON_WHITE, 30),
     'a transparent GIF': (lambda d: encoded(transparent('RGBA'), 'gif'), ON_WHITE, 30),
     'one transparent colour in RGB': (lambda d: encoded(HAND, 'png', transparency=(200, 200, 200)), ON_WHITE, 0),
@@ -184,7 +197,8 @@ RIGHT = { # what is handed over -> how, what comes back, and how far it may be o
     'int64 that fits': (lambda d: np.int64(PIXELS), PIXELS, 0),
     'a transposed array': (lambda d: PIXELS.transpose(1, 0, 2), PIXELS.transpose(1, 0, 2), 0),
     'an array mirrored by its strides': (lambda d: PIXELS[:, ::-1], PIXELS[:, ::-1], 0),
-    'an array nobody may write': (lambda d: np.broadcast_to(np.uint8([1, 2, 3]), (4, 5, 3)), np.broadcast_to([1, 2, 3], (4, 5, 3)), 0),
+    'an array nobody may write': (
+        lambda d: np.broadcast_to(np.uint8([1, 2, 3]), (4, 5, 3)), np.broadcast_to([1, 2, 3], (4, 5, 3)), 0),
     **{f'EXIF orientation {n}': (lambda d, n=n: turned(n), PIXELS, 0) for n in range(1, 9)},
 }
 
@@ -213,7 +227,8 @@ def test_a_file_nobody_may_read(tmp_path):
 def test_a_file_the_system_does_not_give(tmp_path, monkeypatch):
     def denied(*args): raise PermissionError(13, 'Permission denied')
     monkeypatch.setattr(Image, 'open', denied)
-    with pytest.raises(PictureError, match='K.png may not be read by this user. Change'): to_rgb(written(tmp_path, 'K.png', PNG))
+    file = written(tmp_path, 'K.png', PNG)
+    with pytest.raises(PictureError, match='K.png may not be read by this user. Change'): to_rgb(file)
 
 
 @pytest.mark.parametrize('limit', [None, 100, 10**9], ids=['off', 'lower', 'higher'])
@@ -285,9 +300,11 @@ def test_pixels_come_back_as_they_were(array):
     assert np.array_equal(to_rgb(to_rgb(array)), array)
 
 
-@given(arrays(np.uint8, st.tuples(*[st.integers(1, 16)]*2, st.sampled_from([1, 3, 4]))), st.sampled_from(['RGB', 'BGR']))
+@given(arrays(np.uint8, st.tuples(*[st.integers(1, 16)]*2, st.sampled_from([1, 3, 4]))),
+       st.sampled_from(['RGB', 'BGR']))
 def test_numbers_of_any_type_give_the_same_picture(array, colours):
-    same = [array.astype(kind) for kind in (np.int16, np.uint16, np.uint32, np.int64)] + [array/255, np.float32(array)/255]
+    same = [array.astype(kind) for kind in (np.int16, np.uint16, np.uint32, np.int64)]
+    same += [array/255, np.float32(array)/255]
     if array.max() >= 16: same += [np.uint16(array)*257]  # as dark as that, it is taken for 12 bits
     if array.max() >= 8: same += [np.float32(array)]
     for other in same: assert np.array_equal(to_rgb(other, colours), to_rgb(array, colours))
@@ -299,7 +316,8 @@ def test_noise_is_refused_or_read_and_never_worse(noise, at, file):
     except PictureError: pass
 
 
-@pytest.mark.parametrize('case', ['a file of no bytes', 'a JPEG cut off in its pixels', 'text named .jpg', 'a link that leads nowhere'])
+@pytest.mark.parametrize('case', [
+    'a file of no bytes', 'a JPEG cut off in its pixels', 'text named .jpg', 'a link that leads nowhere'])
 def test_is_refused_before_training_in_the_same_words(case, tmp_path):
     given, name, words = REFUSED[case]
     file = given(tmp_path)
@@ -335,9 +353,11 @@ def test_training_and_evaluation_see_the_same_picture(tmp_path):
         lying.save(file, exif=exif)
     settings = get_settings(data, bs=4)
     dls, merged = get_dls(data, settings), get_merged_dls(data, settings)
-    seen = {file: ds[i][0] for ds in (dls.train_ds, dls.valid_ds, merged.train_ds, merged.valid_ds) for i, file in enumerate(ds.items) if file in (frame, photograph)}
+    sides = dls.train_ds, dls.valid_ds, merged.train_ds, merged.valid_ds
+    seen = {file: ds[i][0] for ds in sides for i, file in enumerate(ds.items) if file in (frame, photograph)}
     seen['tested'] = dls.test_dl([photograph]).dataset[0][0]
-    for file, picture in seen.items(): assert np.array_equal(picture, to_rgb(photograph if file == 'tested' else file)), file
+    for file, picture in seen.items():
+        assert np.array_equal(picture, to_rgb(photograph if file == 'tested' else file)), file
     assert {frame, photograph} < seen.keys()
 
 

@@ -23,14 +23,16 @@ def turned(hand, degrees, axis):
 def bent(hand, finger):
     "The hand with a finger laid back onto its knuckle"
     world, (knuckle, *joints) = hand.world.copy(), FINGERS[finger]
-    for share, joint in zip((.6, .35, .1), joints): world[joint] = world[knuckle] + share*(world[0] - world[knuckle])
+    for share, joint in zip((.6, .35, .1), joints):
+        world[joint] = world[knuckle] + share*(world[0] - world[knuckle])
     return replace(hand, world=world)
 
 
 def straight(hand, finger):
     "The hand with a finger stretched, from the wrist through its knuckle"
     world, (knuckle, *joints) = hand.world.copy(), FINGERS[finger]
-    for share, joint in zip((.45, .75, 1), joints): world[joint] = world[knuckle] + share*(world[knuckle] - world[0])
+    for share, joint in zip((.45, .75, 1), joints):
+        world[joint] = world[knuckle] + share*(world[knuckle] - world[0])
     return replace(hand, world=world)
 
 
@@ -41,6 +43,7 @@ def thumb_at(hand, other):
     return replace(hand, world=world)
 
 
+CALLED = [('index', 'index'), ('middle', 'middle'), ('ring', 'ring'), ('pinky', 'little')]
 either = pytest.mark.parametrize('side', [lambda hand: hand, in_mirror], ids=['as it is', 'in a mirror'])
 
 
@@ -50,7 +53,7 @@ def test_a_sign_as_it_should_be_gets_no_sentence(sign, side): assert differences
 
 
 @either
-@pytest.mark.parametrize('finger, called', [('index', 'index'), ('middle', 'middle'), ('ring', 'ring'), ('pinky', 'little')])
+@pytest.mark.parametrize('finger, called', CALLED)
 def test_a_finger_is_bent(finger, called, side):
     assert f'Straighten your {called} finger.' in differences(side(bent(FILM['B'], finger)), 'B')
 
@@ -62,7 +65,7 @@ def test_two_fingers_are_bent(side):
 
 
 @either
-@pytest.mark.parametrize('finger, called', [('middle', 'middle'), ('ring', 'ring'), ('pinky', 'little')])
+@pytest.mark.parametrize('finger, called', CALLED[1:])
 def test_a_finger_is_straight(finger, called, side):
     assert f'Bend your {called} finger.' in differences(side(straight(FILM['L'], finger)), 'L')
 
@@ -71,8 +74,10 @@ def test_a_finger_is_straight(finger, called, side):
 @pytest.mark.parametrize('sign, other, said', [
     ('L', 'S', 'Stretch your thumb out to the side.'), ('Y', 'S', 'Stretch your thumb out to the side.'),
     ('B', 'L', 'Lay your thumb across the palm.'), ('S', 'L', 'Lay your thumb over the bent fingers.'),
-    ('V', 'L', 'Lay your thumb over the bent fingers.'), ('A', 'S', 'Lay your thumb beside the index finger, not over the fingers.')])
-def test_the_thumb_is_moved(sign, other, said, side): assert said in differences(side(thumb_at(FILM[sign], other)), sign)
+    ('V', 'L', 'Lay your thumb over the bent fingers.'),
+    ('A', 'S', 'Lay your thumb beside the index finger, not over the fingers.')])
+def test_the_thumb_is_moved(sign, other, said, side):
+    assert said in differences(side(thumb_at(FILM[sign], other)), sign)
 
 
 @either
@@ -115,9 +120,13 @@ LOST = FILM['B'].world.copy()
 LOST[8] = np.nan
 
 
-@pytest.mark.parametrize('hand', [None, replace(FILM['B'], world=LOST), replace(FILM['B'], world=np.zeros((21, 3))),
-                                  replace(FILM['B'], world=np.full((21, 3), np.nan)), from_row(np.full(128, np.nan), 1)],
-                         ids=['none', 'a joint lost', 'all at one place', 'all lost', 'a row without a hand'])
+GONE = {'none': None, 'a joint lost': replace(FILM['B'], world=LOST),
+        'all at one place': replace(FILM['B'], world=np.zeros((21, 3))),
+        'all lost': replace(FILM['B'], world=np.full((21, 3), np.nan)),
+        'a row without a hand': from_row(np.full(128, np.nan), 1)}
+
+
+@pytest.mark.parametrize('hand', GONE.values(), ids=GONE)
 @pytest.mark.parametrize('sign', ['A', 'H', 'space'])
 def test_landmarks_that_are_not_there_get_no_invented_sentence(hand, sign): assert differences(hand, sign) == [NO_HAND]
 
