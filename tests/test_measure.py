@@ -1,11 +1,13 @@
 "The scripts that made results/: each can be imported, says what it takes, and does its work on a few drawn pictures"
 import importlib, json, os, re, sys
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ImageOps
+from asl_signs.core.signs import number_of, sign_of
 from asl_signs.data import get_data
 from asl_signs.datasets.drawing import portrait
 from asl_signs.datasets.sample import draw_sample
@@ -59,7 +61,7 @@ def test_results_hold_no_code():
 def test_what_comes_with_the_library_is_what_was_measured():
     shown = ROOT/'asl_signs'/'metrics'/'measured'
     copies = [*shown.rglob('*.json')]
-    assert len(copies) == 5
+    assert len(copies) == 8
     for copy in copies: # copy it again from results/ where this fails
         assert copy.read_bytes() == (ROOT/'results'/copy.relative_to(shown)).read_bytes()
 
@@ -76,6 +78,17 @@ def test_the_film_is_measured(pictures, monkeypatch):
     monkeypatch.setattr(module, 'take_splitter', lambda first, last, gap: split(5, 8, 0)) # of twelve frames
     found = module.measure_similarity(get_data(pictures, sets=['train']))
     assert found['frames'] == 12*29 and [one['gap'] for one in found['nearest']] == [*module.GAPS]
+
+
+def test_twins_are_looked_up_in_every_copy(pictures):
+    module, data = script('twins'), get_data(pictures, sets=['train'])
+    some = replace(data, train=[file for file in data.train if sign_of(file) != 'B'])
+    found = module.measure_twins(dict(all=data, some=some))
+    assert found['pictures'] == len(found['twins']) == 28 and found['copies']['some']['pictures'] == 27
+    b = next(one for one in found['twins'] if one['sign'] == 'B')
+    assert b['copy'] == 'all' and -1 <= b['correlation'] <= 1 and 1 <= b['frame'] <= 12
+    same = [*module.most_similar(data.train[5:6], data.train)] # a frame is its own twin
+    assert same == [dict(sign=sign_of(data.train[5]), frame=number_of(data.train[5]), correlation=1., read=True)]
 
 
 def test_an_archive_is_looked_into(pictures, film):
@@ -147,7 +160,7 @@ def test_a_tested_picture_is_never_a_taught_one():
         teach, test, neighbours = split(answers, count, backwards)
         assert not {*teach} & {*test} and 10 not in {*teach, *test} # a sign's only picture
         assert (np.bincount(answers[teach])[[3, 7]] == count).all()
-        near = [row for row in test if {row - 1, row + 1} & {*teach} and answers[row] == 3]
+        near = [row for row in test if answers[row] == 3 and {row - 1, row + 1} & {*teach[answers[teach] == 3]}]
         assert near == [] and neighbours == (count == 3)
 
 

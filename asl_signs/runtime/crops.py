@@ -7,7 +7,6 @@ __all__ = ['contrast', 'exposed', 'widened', 'cut_square', 'whole_square', 'squa
            'predict_squares', 'next_squares', 'first_squares', 'read_in_crops', 'read_pictures']
 
 # %% ../../nbs/runtime/01_crops.ipynb #l0000003
-from math import ceil
 import numpy as np
 from PIL import Image, ImageOps
 from ..core.cache import progress

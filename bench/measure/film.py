@@ -4,7 +4,7 @@ python bench/measure/film.py likeness 100px-24cls            (a folder with gras
 python bench/measure/film.py splits 96px-28cls:test-dev      (folders with both archives)
 
 The numbers go to results/film/."""
-import json, time
+import time
 from datetime import date
 from pathlib import Path
 import numpy as np
@@ -13,7 +13,7 @@ from asl_signs.data import get_data, train_small
 from asl_signs.core.signs import number_of
 from asl_signs.datasets.film import TAKES, films, nearest_similarity, similarity_by_distance
 from asl_signs.datasets.similarity import thumbnails
-from measuring import RESULTS, parser
+from measuring import RESULTS, parser, write
 
 
 def take_splitter(first, last, gap=100):
@@ -84,8 +84,7 @@ def main(argv=None):
     names = ':'.join(Path(folder).name for folder in folders.split(':'))
     about = dict(command=f'python bench/measure/film.py {what} {names}', date=f'{date.today()}',
                  machine='2 processor cores')
-    text = json.dumps(about | found).replace('], [', '],\n [').replace('}, {', '},\n {')
-    (RESULTS/'film'/f'{what}.json').write_text(text + '\n')
+    write(RESULTS/'film'/f'{what}.json', about | found)
 
 
 if __name__ == '__main__': main()
