@@ -89,7 +89,8 @@ def story(metrics:dict # what `metrics.json` holds
     arch, pictures = metrics['settings']['arch'], metrics['data']['train']
     said = [f'A network ({arch}) learned to read signs from {pictures:,} pictures of the training set.']
     for name, sentence in STORY.items():
-        if accuracy := found.get(name): said.append(sentence.format(with_interval(accuracy)))
+        if not (accuracy := found.get(name)): continue
+        said.append(sentence.format(with_interval(accuracy).replace('(', '(95 % interval ')))
     return said
 
 
