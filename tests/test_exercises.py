@@ -7,10 +7,6 @@ from pathlib import Path
 from lessons import LessonError, Progress, lessons_in, run_notebook
 
 LESSONS = lessons_in(Path(__file__).resolve().parent.parent/'nbs')
-<<<<<<< HEAD
-=======
-AWAITED = {'01_training', '02_evaluation'} # not held to it while they have none
->>>>>>> lessons-0
 ANSWER = re.compile(r'<details><summary>Answer</summary>\n\n(.+)\n\n</details>', re.DOTALL)
 CODE = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 lessons = pytest.mark.parametrize('path', LESSONS, ids=lambda path: path.stem)
