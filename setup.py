@@ -9,6 +9,6 @@ settings = config['DEFAULT']
 extras = {key.removesuffix('_requirements'): value.split()
           for key, value in settings.items() if key.endswith('_requirements')}
 
-setup(version=settings['version'], author=settings['author'], author_email=settings['author_email'],
+setup(version=settings['version'], author=settings['author'],
       python_requires=f">={settings['min_python']}", install_requires=settings['requirements'].split(),
       extras_require=extras)

@@ -6,13 +6,13 @@
 __all__ = ['get_test_names', 'run_inference', 'category_corrects', 'Comparison', 'Report', 'ask', 'compare', 'evaluate',
            'plot_corrects', 'scene_names', 'score']
 
-# %% ../nbs/02_evaluation.ipynb #7f395d86
+# %% ../nbs/02_evaluation.ipynb #3099248a
 import pandas as pd
 from .core.signs import SIGNS, named_sign
 from .metrics.evaluate import evaluate, plot_corrects, scene_names
 from .metrics.report import Comparison, Report, ask, compare, score
 
-_all_ = ['Comparison', 'Report', 'ask', 'compare', 'evaluate', 'plot_corrects', 'scene_names', 'score'] # known from here
+_all_ = ['Comparison', 'Report', 'ask', 'compare', 'evaluate', 'plot_corrects', 'scene_names', 'score']
 
 # %% ../nbs/02_evaluation.ipynb #52f2bbf8
 def get_test_names(files # test pictures

@@ -126,7 +126,7 @@ KNOWN = {
 '02_evaluation': {
     'about 28 test pictures that came with the film': [ORIGINAL['data']['small_test']],
     'a probability for each of the 29 signs': [len(SIGNS)],
-    '## All 28 of them': [ORIGINAL['data']['small_test']],
+    '## All 28 of them': [ORIGINAL['data']['small_test']], 'takes nothing but the 29 signs': [len(SIGNS)],
     'The post read 28 of 28, after 99.99 % in validation': [28, 28, SERIES[1]],
     'both pictures to 32 by 32 grey pixels': SETTING, '1 means the same picture, 0 nothing in common': KNOWN_FACT,
     '26 of 28 are above 0.9': [sum(one['correlation'] > .9 for one in TWINS), len(TWINS), SETTING],

@@ -7,7 +7,6 @@ from pathlib import Path
 from lessons import LessonError, Progress, lessons_in, run_notebook
 
 LESSONS = lessons_in(Path(__file__).resolve().parent.parent/'nbs')
-AWAITED = {'01_training', '02_evaluation'} # not held to it while they have none
 ANSWER = re.compile(r'<details><summary>Answer</summary>\n\n(.+)\n\n</details>', re.DOTALL)
 CODE = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 lessons = pytest.mark.parametrize('path', LESSONS, ids=lambda path: path.stem)
@@ -27,10 +26,6 @@ def answers(cells):
     return [code for cell in ending(cells)[0] for code in CODE.findall(ANSWER.search(cell.source)[1])]
 
 
-def is_awaited(path):
-    return path.stem in AWAITED and '## Exercises' not in path.read_text(encoding='utf-8')
-
-
 def run_answers(cells, path):
     "Run a lesson's code and then that of its answers, as one notebook"
     code = [cell for cell in cells if cell.cell_type == 'code' and cell.get('id') != 'install']
@@ -42,7 +37,6 @@ def run_answers(cells, path):
 
 @lessons
 def test_a_lesson_ends_with_five_exercises_and_a_recap(path):
-    if is_awaited(path): return
     exercises, recap = ending(nbformat.read(path, 4).cells)
     assert [cell.source[:2] for cell in exercises] == ['1.', '2.', '3.', '4.', '5.']
     for cell in exercises:
@@ -54,14 +48,13 @@ def test_a_lesson_ends_with_five_exercises_and_a_recap(path):
 
 @lessons
 def test_the_last_line_of_a_lesson_leads_to_the_next(path):
-    if is_awaited(path) or path == LESSONS[-1]: return
+    if path == LESSONS[-1]: return
     last = ending(nbformat.read(path, 4).cells)[1].rstrip().splitlines()[-1]
     assert f']({LESSONS[LESSONS.index(path) + 1].name})' in last
 
 
 @lessons
 def test_answers_run_after_the_lesson(path, tmp_path, monkeypatch):
-    if is_awaited(path): return
     for name, value in dict(IN_TEST='1', ASL_SIGNS_OUT=str(tmp_path/'out')).items(): monkeypatch.setenv(name, value)
     run_answers(nbformat.read(path, 4).cells, tmp_path/path.name)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 from ..core.pictures import PictureError
-from ..core.signs import SIGNS, number_of, set_of, sign_of
+from ..core.signs import number_of, set_of, sign_of
 from ..datasets.film import TAKES, scenes
 from .report import Report, ask, score
 
