@@ -1,5 +1,5 @@
 "Environments in which the repository is not: with this environment's packages, but without what a .pth brings in"
-import os, venv
+import os, sys, venv
 from pathlib import Path
 import nbformat
 
@@ -7,9 +7,10 @@ PYTHON = ('Scripts', 'python.exe') if os.name == 'nt' else ('bin', 'python')
 
 
 def variables():
-    "The variables of this process that say nothing about the project or its packages"
+    "The variables of this process that say nothing about the project; Jupyter's templates lie beside its packages"
     ours = 'PYTHON', 'ASL_SIGNS_', 'PIP_'
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {'JUPYTER_PATH': str(Path(sys.prefix)/'share'/'jupyter')}
 
 
 def environment(place, with_pip=False):
