@@ -178,7 +178,7 @@ KNOWN = {
 '06_app': {
     'A camera takes 30 pictures a second': KNOWN_FACT, '(21 January 2021)': KNOWN_FACT,
     'After a minute 1,200 are waiting, and the page shows what happened 40 seconds ago': SUM,
-    'the app showed 26 readings a second on two cores that the browser shared, half of them less than 92 milliseconds old':
+    'the app showed 23 readings a second on two cores that the browser shared, half of them less than 194 milliseconds old':
         [next(row for row in APP if row['reader'] == 'hands')['readings_per_second'][0], next(row for row in APP if row['reader'] == 'hands')['age_ms']['median']],
     'usual ` of 1, a second': SETTING, 'a letter for 1.4 seconds': SETTING, 'How many of the 43 letters': [kept('inference/spell')['with hands']['letters']],
     'a ` of 0.2 seconds': SETTING, 'Votes of 0.2 seconds': SETTING, 'With 0.7 seconds': SETTING},
