@@ -169,8 +169,7 @@ KNOWN = {
     '[25 rows] of that are kept': [len(kept('reader/ablation'))],
     'read the four (1,645 pictures)': [kept('people/ablation')['pictures']],
     'The band is the 95 % interval': SETTING,
-    'it was shown 26 *strangers*': [len(kept('people/strangers')['people']['with MediaPipe']['people'])],
-    'another 26 strangers': [len(kept('people/strangers')['people']['with MediaPipe']['people'])]},
+    'it was shown 26 *strangers*': [len(kept('people/strangers')['people']['with MediaPipe']['people'])]},
 '05_inference': {
     'at least 99 % probable': SETTING,
     'resnet18 at 200 pixels': SETTING,
