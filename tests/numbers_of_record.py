@@ -145,7 +145,7 @@ KNOWN = {
     'The lines are 95 % intervals': SETTING,
     'To 261 of the 420 photographs, of which there are 15 for each of 28 signs': [said(FILM, FAVOURITES), FILM['pictures'], FILM['per_sign']['A']['of'], len(FILM['per_sign'])],
     'with a confidence of 80 %, it reads 80 %': EXAMPLE,
-    'it did so by 46 and 48 points': [too_sure(FILM), too_sure(RANDOM)],
+    'by 46 points (third take held out) and by 48': [too_sure(FILM), too_sure(RANDOM)],
     '50 % of this heat lies at the edge': [heat('second test set', FILM, scored('3-original-film'))],
     'Heat that is spread evenly would give 51 %': [100*heat_at_edge(np.ones((1, 200, 200)))[0]],
     '1. **Predict': PLACE, '2. **Change': PLACE, '3. **Break': PLACE, '4. **Read': PLACE, '5. **Open': PLACE,
@@ -163,8 +163,8 @@ KNOWN = {
     '| both sets, photographs as they are, 4 % of the training | 28.81 % of 420 | 21.3 to 37.3 % |':
         [100*.8*420/(8400 + .8*420), *share(scored('6-merged')), *bounds(scored('6-merged')['interval'])],
     '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
-    'by 13.57 points in the last row, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
-    'Repeating the photographs is worth 5.95 points of that (1.1 to 11.0)': gained('6-merged', '7-merged-fifth')},
+    'Together they are worth 13.57 points, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
+    'repeating the photographs adds 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth')},
 '04_strangers': {
     '[25 rows] of that are kept': [len(kept('reader/ablation'))],
     'read the four (1,645 pictures)': [kept('people/ablation')['pictures']],

@@ -90,8 +90,8 @@ def test_the_front_page_shows_what_was_tried_on_what(tmp_path):
         (tmp_path/f'{name}.json').write_text(json.dumps(what))
     assert run_of_record('1-original', tmp_path) == run
     *_, alone, last = front_table(tmp_path).splitlines()
-    assert alone == '|  | half of these photographs | 50.00 % of 4 (25.0 to 75.0) |'
+    assert alone == '|  | 4 of these 4 photographs | 50.00 % of 4 (25.0 to 75.0) |'
     assert last.endswith('| 2,000 pictures of 2 people never trained on | 90.0 %, people averaged (85.0 to 94.0) |')
     found['danrasband'] = found['people']
     (tmp_path/'people'/'strangers.json').write_text(json.dumps(found))
-    assert front_table(tmp_path).endswith('|  | half of these photographs | 90.00 % of 2,000 |')
+    assert front_table(tmp_path).endswith('|  | 2,000 of these 4 photographs | 90.00 % of 2,000 |')

@@ -105,15 +105,17 @@ def front_table(folder:Path # `results`
     found = run_of_record('people/strangers', folder)
     reader = found['people'][WITH_OR_WITHOUT[0]]
     strangers = f'{reader["pictures"]:,} pictures of {len(reader["people"])} people never trained on'
-    second, photographs, half = 'second test set', 'photographs by another person', 'half of these photographs'
+    second, photographs = 'second test set', 'photographs by another person'
+    def some(pictures): return f'{pictures:,} of these {original[second]["pictures"]:,} photographs'
     rows = [['the film: the original', 'random frames of the film', share(original['validation, random frames'])],
             ['', photographs, with_interval(original[second])],
-            ['the film alone, one take held out', 'the take held out', share(film['validation, held-out film'])],
-            ['', half, with_interval(film[second])],
+            ['the film alone, one take held out: a smaller network, on reduced copies', 'the take held out',
+             share(film['validation, held-out film'])],
+            ['', some(film[second]['pictures']), with_interval(film[second])],
             ['**film and many people: the reader that comes along**', strangers, _mean_over(reader)]]
     if 'danrasband' in found:
         alone = found['danrasband'][WITH_OR_WITHOUT[0]]
-        rows.append(['', half, f'{100*alone["mean"]:.2f} % of {alone["pictures"]:,}'])
+        rows.append(['', some(alone['pictures']), f'{100*alone["mean"]:.2f} % of {alone["pictures"]:,}'])
     return table(['learned from', 'tried on', 'read correctly (95 % interval)'], rows, left=2)
 
 
