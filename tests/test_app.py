@@ -833,17 +833,10 @@ def test_a_stranger_spells_hello(with_hands, person):
     assert spelt == 'HELLO'
 
 
-def wrong(said, meant):
-    "How many letters must be inserted, deleted or replaced"
-    row = [*range(len(meant) + 1)]
-    for above, letter in enumerate(said, 1):
-        last, row = row, [above]
-        for i, wanted in enumerate(meant): row.append(min(row[i] + 1, last[i + 1] + 1, last[i] + (letter != wanted)))
-    return row[-1]
-
-
 @strangers
-def test_a_stranger_teaches_spells_better_and_practises(with_hands, person, tmp_path):
+def test_a_stranger_teaches_spells_better_and_practises(with_hands, person, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/'bench'/'measure')
+    from speller import levenshtein # not above: it lies beside the package
     first, last = (stranger_pictures(WORST, HARD, places) for places in ([0, 1], [3]))
     page = person(with_hands, last)
     def bring(some): page.page.evaluate('pictures => bring(pictures)', {sign: [*map(data_url, of)] for sign, of in some.items()})
@@ -855,7 +848,7 @@ def test_a_stranger_teaches_spells_better_and_practises(with_hands, person, tmp_
     bring(last)
     after = spelt_by(page, HARD)
     print(f'{WORST}: {before!r} before, {after!r} after')
-    assert wrong(after, HARD) < wrong(before, HARD) and (tmp_path/'me.npz').exists()
+    assert levenshtein(after, HARD) < levenshtein(before, HARD) and (tmp_path/'me.npz').exists()
     page.page.get_by_role('tab', name='Practise').click()
     page.page.evaluate('window.shows = null')
     page.page.get_by_label('My words', exact=True).last.fill(after)

@@ -64,7 +64,7 @@ def _pixel_outputs(net, pictures): # from bytes to log-probabilities, landmarks 
     return net.sign(features).log_softmax(1), net.joints(features).view(-1, 21, 2), features
 
 def pixel_graph(net # a `PixelNet`
-               ):   # an ONNX model: uint8 (n, size, size, 3) -> (n, 29) log-probabilities, (n, 21, 2) landmarks, (n, …)
+               ):   # an ONNX model: uint8 (n, size, size, 3) -> log-probabilities (n, 29), landmarks (n, 21, 2), features
     "The pixel model, from bytes; what comes out last is its features"
     import torch
     example = torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8)
@@ -213,7 +213,7 @@ def typical_examples(pictures:dict, # file -> who signs in it
         for file, name in pictures.items():
             if sign_of(file) == sign: own.setdefault(name, []).append(file)
         each = -(-most//max(1, len(own))) # where few people show a sign, more of each
-        spread = [[files[(2*i + 1)*len(files)//(2*each)] for i in range(min(each, len(files)))] for files in own.values()]
+        spread = [[some[(2*i + 1)*len(some)//(2*each)] for i in range(min(each, len(some)))] for some in own.values()]
         in_turn = [file for some in zip_longest(*spread) for file in some if file]
         chosen += [(file, sign) for file in in_turn[:most]]
     return chosen

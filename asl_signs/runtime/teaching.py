@@ -28,18 +28,21 @@ class _Watched:
     def __init__(self, network): self.network, self.size, self.noted = network, getattr(network, 'size', None), []
 
     def predict(self, pictures):
+        "As the network's own, and the features are noted"
         log_probs, landmarks, features = self.network.see(pictures)
         self.noted = [features] # in bundles that crop again, those of the last crop
         if len(pictures) == 1: self.noted.append(self.network.see(pictures[:, :, ::-1])[2]) # else it is there already
         return log_probs, landmarks
 
     def log_probs(self, landmarks):
+        "As the network's own, and the features are noted"
         log_probs, features = self.network.see(landmarks)
         self.noted.append(features)
         return log_probs
 
     @property
-    def features(self): # of length 1; None if it saw nothing
+    def features(self):
+        "Their mean, of length 1; None if it saw nothing"
         if not self.noted: return None
         mean = np.concatenate(self.noted).mean(0)
         return mean/max(1e-9, np.linalg.norm(mean))
@@ -223,7 +226,8 @@ def _learn(person): # the best lesson, and what is read in each picture with wha
     rows, known = np.arange(len(person)), _folds(person.answers) >= 0
     lessons, found = _lessons(person), _left_out(person)
     if not known.any(): return lessons[_PRIORS.index(_ALONE)], person.log_probs
-    def fit(log_probs): # how many are right, and the mean logarithm of the right signs' probabilities
+    def fit(log_probs):
+        "How many are right, and the mean logarithm of the right signs' probabilities"
         right = log_probs.argmax(1) == person.answers
         return right[known].sum(), log_probs[rows, person.answers][known].mean()
     right, before = fit(person.log_probs)
@@ -244,9 +248,10 @@ class _Taught(Fusion):
               left=None   # (n,) booleans: which pictures show a left hand? None: as their landmarks say, or none
              ) -> np.ndarray: # (n, 29) probabilities
         "What both models predict together, corrected"
-        def part(rows, at): return None if rows is None else rows[at:at + 1]
-        def hand(at): return None if hands is None else Hands([files[at]], hands.numbers[at:at + 1])
-        seen = [look_at(self, file, hand(at), part(left, at)) for at, file in enumerate(files)]
+        seen = []
+        for at, file in enumerate(files):
+            hand = None if hands is None else Hands([file], hands.numbers[at:at + 1])
+            seen.append(look_at(self, file, hand, None if left is None else left[at:at + 1]))
         return np.exp(self.lesson.corrected(gathered(self.lesson.person.model, [0]*len(seen), seen)))
 
 def corrected(fusion:Fusion, # as `load_bundle` returns it

@@ -83,6 +83,7 @@ def train_quickly(learn:Learner,  # as `new_learner` made it; changed in place
 def _warm_ema(decay):
     "An exponential moving average for `AveragedModel`; it forgets faster in the first steps"
     def update(averages, weights, steps):
+        "Move the averages one step"
         if not averages[0].is_floating_point(): # PyTorch would round the mean of counts and of places down
             for average, weight in zip(averages, weights): average.copy_(weight)
             return

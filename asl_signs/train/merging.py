@@ -43,7 +43,9 @@ def merged_splitter(settings:Settings, # share for validation, seed
                    ):                  # a fastai splitter: files -> (training, validation) positions
     "How both sets together are split into training and validation"
     random = RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct)
-    def everything(files): return range(len(files)), random(files)[1]
+    def everything(files):
+        "All are trained on, and some validated on"
+        return range(len(files)), random(files)[1]
     if held_out is None: keep = random
     elif held_out: keep = FuncSplitter(lambda file: file in held_out)
     else: keep = everything
