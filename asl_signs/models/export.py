@@ -64,7 +64,7 @@ def _pixel_outputs(net, pictures): # from bytes to log-probabilities, landmarks 
     return net.sign(features).log_softmax(1), net.joints(features).view(-1, 21, 2), features
 
 def pixel_graph(net # a `PixelNet`
-               ):   # an ONNX model: uint8 (n, size, size, 3) -> log-probabilities (n, 29), landmarks (n, 21, 2), features
+               ):   # an ONNX model: uint8 (n, size, size, 3) -> signs (n, 29), landmarks (n, 21, 2), features (n, …)
     "The pixel model, from bytes; what comes out last is its features"
     import torch
     example = torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8)
