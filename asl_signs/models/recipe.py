@@ -100,7 +100,7 @@ def train_networks(hands:Hands,        # of the pictures to learn from
     *darker, plain = ReadingConfig.views # on people, the plain view alone reads better than all four together
     config = ReadingConfig(prior=prior_without_hand(hands).tolist(), size=pixels.size, detector_size=detector.size,
                            both_ways=(True, False), resampling='bilinear', max_crops=1, views=(plain, *darker),
-                           default_views=1)
+                           default_views=1, stretched=(80, 200))
     return Fusion(pixels, landmarks, config, detector)
 
 # %% ../../nbs/models/03_recipe.ipynb #7795776a
