@@ -7,42 +7,27 @@ __all__ = ['main']
 
 # %% ../nbs/runtime/07_cli.ipynb #q0000003
 import argparse, json, os, signal, sys, warnings
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from glob import glob
-from importlib.metadata import packages_distributions
-from importlib.util import find_spec
 from textwrap import indent
 from threading import current_thread, main_thread
-from traceback import walk_tb
 from . import __version__
-from .core.signs import SIGNS, named_sign
-
-# %% ../nbs/runtime/07_cli.ipynb #6c66a348
-def _shown(text, lines=False):
-    "Text with escapes for what would move the cursor, turn the direction, or cannot be encoded"
-    encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
-    safe = ''.join(c if c.isprintable() or lines and c in '\n\t' else ascii(c)[1:-1] for c in text)
-    return safe.encode(encoding, 'backslashreplace').decode(encoding)
-
-def _say(message):
-    "A sentence on standard error, if there is one"
-    with suppress(OSError):
-        if sys.stderr: print(_shown(str(message)), file=sys.stderr, flush=True)
+from .core.commands import exit_status, say, shown
+from .core.signs import SIGNS, named_sign, sign_named, sign_of
 
 # %% ../nbs/runtime/07_cli.ipynb #q0000006
-def _table(rows    # of texts; the first has the titles
-         ) -> str: # lines
+def _table(rows): # of texts; the first has the titles
     "Columns, each as wide as its longest text"
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join(_line(row, widths) for row in rows)
 
 def _line(row, widths): return '  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
 
-def _in_words(reading # a `Reading`, or what is wrong with a picture
-            ) -> tuple: # of texts: the sign, how probable it is, what came next
-    "A reading as a row"
+def _in_words(reading): # or what is wrong with a picture
+    "A reading as a row: the sign, how probable it is, what came next"
     if isinstance(reading, Exception): return '', '', str(reading)
     said = reading.sign or f'unsure ({reading.best}?)'
     return said, f'{reading.confidence:.0%}', ', '.join(f'{sign} {chance:.0%}' for sign, chance in reading.top[1:])
@@ -82,12 +67,12 @@ def _of_folder(folder):
     except (OSError, ValueError) as e: return [(folder, e)]
 
 # %% ../nbs/runtime/07_cli.ipynb #q0000009
-def _reader_for(args # of the command line
-              ):    # a `SignReader`; BundleError if its bundle cannot be used
+def _reader_for(args):
     "The reader that was asked for"
     from asl_signs.runtime.reader import SignReader
-    hands = False if args.no_hands else None
-    return SignReader(args.bundle, hands=hands, views=args.views, threshold=args.threshold, person=args.person)
+    hands = False if getattr(args, 'no_hands', True) else None
+    options = {name: getattr(args, name, None) for name in ('views', 'threshold', 'person')}
+    return SignReader(args.bundle, hands=hands, **options)
 
 def _read_each(named, reader, left):
     "Names with their readings, as they are read, or with what is wrong"
@@ -98,11 +83,11 @@ def _read_each(named, reader, left):
 # %% ../nbs/runtime/07_cli.ipynb #37682eb8
 def _print_table(found, names):
     "Print a row for each reading when it is known; how many pictures could not be read"
-    widths = max(map(len, map(_shown, ('picture', *names)))), len('unsure (nothing?)'), len('probable'), 0
+    widths = max(map(len, map(shown, ('picture', *names)))), len('unsure (nothing?)'), len('probable'), 0
     print(_line(('picture', 'sign', 'probable', 'then'), widths), flush=True)
     failed = 0
     for name, one in found:
-        print(_line([*map(_shown, (name, *_in_words(one)))], widths), flush=True)
+        print(_line([*map(shown, (name, *_in_words(one)))], widths), flush=True)
         failed += isinstance(one, Exception)
     return failed
 
@@ -120,8 +105,7 @@ def _print_json(found):
     return failed
 
 # %% ../nbs/runtime/07_cli.ipynb #916000d4
-def _read_pictures(args # of the command line
-                 ) -> int: # exit status
+def _read_pictures(args):
     "Read pictures"
     _standard_input.cache_clear() # of an earlier call in this process
     named = [pair for argument in args.picture for pair in _named(argument)]
@@ -129,21 +113,10 @@ def _read_pictures(args # of the command line
     failed = _print_json(found) if args.json else _print_table(found, [name for name, _ in named])
     return int(failed > 0)
 
-# %% ../nbs/runtime/07_cli.ipynb #q0000010
-def _tally(signs,   # the right ones
-          readings # in the same order
-         ) -> dict: # sign -> [right, pictures]
-    "How many of each sign were read"
-    counts = {sign: [0, 0] for sign in SIGNS if sign in signs}
-    for sign, reading in zip(signs, readings):
-        counts[sign][0] += getattr(reading, 'best', None) == sign # a picture that cannot be read is a wrong answer
-        counts[sign][1] += 1
-    return counts
-
 # %% ../nbs/runtime/07_cli.ipynb #q0000012
 def _signs(files, folder):
     "The signs of pictures; ValueError if some have none by name"
-    signs = [named_sign(file) or file.parent.name for file in files]
+    signs = [sign_of(file, None) for file in files]
     if unknown := [file for file, sign in zip(files, signs) if sign not in SIGNS]:
         raise ValueError(
             f'{len(unknown)} of {len(files)} pictures in {folder} have no sign in their name or folder, for example '
@@ -154,12 +127,14 @@ def _signs(files, folder):
 # %% ../nbs/runtime/07_cli.ipynb #d54c5074
 def _summary(signs, readings, of):
     "What is known about the pictures that were read, of so many"
-    counts, sure = _tally(signs, readings), [getattr(one, 'sign', None) for one in readings]
-    right, answered = sum(one for one, _ in counts.values()), sum(map(bool, sure))
-    agreed = sum(one == sign for one, sign in zip(sure, signs))
-    return dict(pictures=len(readings), right=right, accuracy=right/len(readings) if readings else None,
-                answered=answered, right_when_answered=agreed/answered if answered else None,
-                unread=of - len(readings), signs=counts)
+    best, sure = ([getattr(one, name, None) for one in readings] for name in ('best', 'sign'))
+    pictures, right = Counter(signs), Counter(sign for sign, read in zip(signs, best) if sign == read)
+    answered, agreed = sum(map(bool, sure)), sum(sign == read for sign, read in zip(signs, sure))
+    return dict(pictures=len(readings), right=right.total(), accuracy=_share(right.total(), len(readings)),
+                answered=answered, right_when_answered=_share(agreed, answered), unread=of - len(readings),
+                signs={sign: [right[sign], pictures[sign]] for sign in SIGNS if sign in pictures})
+
+def _share(part, of): return part/of if of else None
 
 def _print_summary(about):
     rows = ((sign, str(right), str(of)) for sign, (right, of) in about['signs'].items())
@@ -172,33 +147,30 @@ def _print_summary(about):
         print(f'{about["answered"]} are sure enough to be said, and {share} of these are right.')
 
 # %% ../nbs/runtime/07_cli.ipynb #d742cd27
-def _evaluate_folder(args # of the command line
-                   ) -> int: # exit status
+def _is_watched(): return bool(sys.stderr and sys.stderr.isatty())
+
+def _evaluate_folder(args):
     "Read pictures whose signs stand in their names or folders, and count"
     from asl_signs.datasets.sets import set_aside_copies
     files, copies = set_aside_copies(_below(args.folder))
-    if copies: _say(f'Second copies of test pictures are not counted: {len(copies)}, for example {copies[0]}.')
+    if copies: say(f'Second copies of test pictures are not counted: {len(copies)}, for example {copies[0]}.')
     signs, readings, status = _signs(files, args.folder), [], 0
     try:
-        progress = bool(sys.stderr and sys.stderr.isatty())
-        for one in _reader_for(args).read_many(files, broken='keep', progress=progress): readings.append(one)
+        for one in _reader_for(args).read_many(files, broken='keep', progress=_is_watched()): readings.append(one)
     except KeyboardInterrupt:
         status = 130
-        _say(f'Interrupted: {len(readings)} of {len(files)} pictures were read.')
+        say(f'Interrupted: {len(readings)} of {len(files)} pictures were read.')
     about = _summary(signs[:len(readings)], readings, len(files)) | dict(copies=len(copies))
     if args.json: print(json.dumps(about, indent=1))
     else: _print_summary(about)
     return status or int(any(isinstance(one, Exception) for one in readings))
 
 # %% ../nbs/runtime/07_cli.ipynb #q0000014
-def _print_card(args # of the command line
-              ) -> int: # exit status
+def _print_card(args):
     "What the reader is, and what it was measured on"
-    from asl_signs.runtime.reader import SignReader
-    reader = SignReader(args.bundle, hands=False)
+    reader = _reader_for(args)
     if args.json: print(json.dumps(reader.bundle.about, indent=1))
-    else: print(_shown((reader.bundle.folder/'README.md').read_text(encoding='utf-8'), lines=True))
-    return 0
+    else: print(shown((reader.bundle.folder/'README.md').read_text(encoding='utf-8'), lines=True))
 
 # %% ../nbs/runtime/07_cli.ipynb #bca0b2bf
 @contextmanager
@@ -212,8 +184,7 @@ def _orderly_end():
     finally:
         for one in ours: signal.signal(one, signal.SIG_DFL)
 
-def _start_app(args # of the command line
-             ) -> int: # exit status, when it is stopped
+def _start_app(args):
     "Start the webcam app"
     from asl_signs.app import launch
     from asl_signs.runtime.hand_model import offer_hand_model
@@ -221,29 +192,21 @@ def _start_app(args # of the command line
     with _orderly_end():
         hands = False if args.no_hands else None
         launch(host=args.host, port=args.port, bundle=args.bundle, hands=hands, person=args.person)
-    return 0
 
 # %% ../nbs/runtime/07_cli.ipynb #8ef2611b
 def _examples(folder):
     "Pairs of a picture and its sign; ValueError if there are none"
     files = _below(folder)
-    pairs = [(file, sign) for file in files if (sign := named_sign(file) or _folder_sign(file.parent.name))]
+    pairs = [(file, sign) for file in files if (sign := named_sign(file) or sign_named(file.parent.name))]
     if pairs: return pairs
     raise ValueError(f'None of the {len(files)} pictures in {folder} lies in a folder that is named after a sign. '
                      f'Put them in folders A to Z, del, nothing and space.')
 
-def _folder_sign(name): # also in small letters, or None
-    return next((sign for sign in SIGNS if sign.lower() == name.lower()), None)
-
-def _teach_folder(args # of the command line
-                ) -> int: # exit status: 1 if nothing was kept
+def _teach_folder(args):
     "Learn somebody's own signs, say what came of it, and keep it"
-    from asl_signs.runtime.reader import SignReader
     from asl_signs.runtime.teaching import person_file
     person_file(args.name) # whether this can be a name is better known before
-    reader = SignReader(args.bundle, hands=False if args.no_hands else None)
-    progress = bool(sys.stderr and sys.stderr.isatty())
-    taught = reader.taught(_examples(args.folder), True if args.left else None, progress)
+    taught = _reader_for(args).taught(_examples(args.folder), True if args.left else None, _is_watched())
     teaching = taught.teaching
     kept = taught.save(args.name) if teaching.changed else None
     if args.json: print(json.dumps(asdict(teaching) | dict(kept=kept and str(kept)), indent=1, default=str))
@@ -253,39 +216,33 @@ def _teach_folder(args # of the command line
 def _print_teaching(teaching, kept, name):
     rows = [(sign, *map(str, (of['pictures'], of['before'], of['after']))) for sign, of in teaching.signs.items()]
     print(_table([('sign', 'pictures', 'right before', 'now'), *rows]))
-    print(f'\n{_shown(str(teaching), lines=True)}')
+    print(f'\n{shown(str(teaching), lines=True)}')
     if not kept: print('Nothing was kept.')
-    else: print(f'Kept in {_shown(str(kept))}: numbers, and no picture. To use it: asl-signs read --as {name} PICTURE')
+    else: print(f'Kept in {shown(str(kept))}: numbers, and no picture. To use it: asl-signs read --as {name} PICTURE')
 
-def _forget(args # of the command line
-          ) -> int: # exit status: 1 if nobody of this name was known
+def _forget(args):
     "Delete what was learned of somebody"
     from asl_signs.runtime.teaching import forget_person, known_people
-    if forget_person(args.name): print(f'What was learned of {args.name} is deleted.')
-    else:
-        _say(f'Nothing was learned of {args.name}. Known are: {", ".join(known_people()) or "nobody"}.')
-        return 1
-    return 0
+    if forget_person(args.name): return print(f'What was learned of {args.name} is deleted.')
+    say(f'Nothing was learned of {args.name}. Known are: {", ".join(known_people()) or "nobody"}.')
+    return 1
 
 # %% ../nbs/runtime/07_cli.ipynb #4f244f73
+def _people(args):
+    "Show whose pictures can be fetched, or fetch those of one person"
+    from asl_signs.datasets.public import get_person, public_people
+    return print(public_people()) if args.what == 'list' else get_person(args.name, args.yes)
+
 def _add_people(commands):
-    "The command `people`; what it needs is imported when it runs"
+    "The command `people`"
     purpose = "Other people's hands to train on."
     parser = commands.add_parser('people', help=purpose, description=purpose)
-    what = parser.add_subparsers(required=True, metavar='WHAT')
-    what.add_parser('list', help='whose pictures can be fetched, and their licences').set_defaults(run=_list_people)
+    parser.set_defaults(run=_people)
+    what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
+    what.add_parser('list', help='whose pictures can be fetched, and their licences')
     get = what.add_parser('get', help='fetch the pictures of one, after a yes')
-    get.set_defaults(run=_get_person)
     get.add_argument('name', help='as the list shows it')
     get.add_argument('--yes', action='store_true', help='do not ask')
-
-def _list_people(args):
-    from asl_signs.datasets.public import list_people
-    return list_people(args)
-
-def _get_person(args):
-    from asl_signs.datasets.public import get_person
-    return get_person(args)
 
 # %% ../nbs/runtime/07_cli.ipynb #q000000b
 _EXAMPLES = '''examples:
@@ -334,7 +291,7 @@ def _command(commands, name, run, purpose):
                          help='how probable an answer has to be, from 0 to 1 (default: as the reader says)')
     return one
 
-def _arguments() -> argparse.ArgumentParser: # of the command line
+def _arguments():
     "What the command takes"
     parser = argparse.ArgumentParser(
         prog='asl-signs', description='Read the ASL alphabet in pictures: letters, and no translation.',
@@ -360,64 +317,19 @@ def _arguments() -> argparse.ArgumentParser: # of the command line
     _add_people(commands)
     return parser
 
-# %% ../nbs/runtime/07_cli.ipynb #393980e4
-_PACKAGES = dict( # what has another name on PyPI
-    PIL='pillow', sklearn='scikit-learn', cv2='opencv-python', google='protobuf', yaml='pyyaml')
-
-def _package(module):
-    "What pip calls the package of a module"
-    return packages_distributions().get(module, [_PACKAGES.get(module, module)])[0]
-
-def _is_there(module):
-    try: return find_spec(module) is not None
-    except (ImportError, ValueError): return module in sys.modules
-
-def _importing(error):
-    "The library, the outermost if there are several, during whose import an exception was raised; '' if none was"
-    modules = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_name == '<module>']
-    names = [frame.f_globals.get('__name__', '').partition('.')[0] for frame in modules]
-    return next((name for name in names if name not in ('asl_signs', '__main__')), '')
-
-def _import_trouble(error):
-    "What to do about an exception that came from an import; '' if it did not"
-    library, name = _importing(error), (getattr(error, 'name', None) or '').partition('.')[0]
-    if isinstance(error, ModuleNotFoundError) and name and not _is_there(name):
-        if not library or library == name: return f'{name} is missing: pip install {_package(name)}'
-        return f'{name} is missing, and {library} needs it: pip install --upgrade {_package(library)}'
-    if isinstance(error, ImportError): library = library or name
-    if not library: return ''
-    return (f'{library} is installed, but cannot be imported ({type(error).__name__}: {error}). '
-            f'Install it anew: pip install --force-reinstall {_package(library)}')
-
 # %% ../nbs/runtime/07_cli.ipynb #746b6b39
-def _flush():
-    "Write out what was printed; where nobody takes it, Python is kept from complaining at its end"
-    try: sys.stdout and sys.stdout.flush()
-    except OSError:
-        with suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
 def _run(argv):
     "Do what was asked; warnings are sentences"
     args = _arguments().parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter('always', UserWarning)
-        warnings.showwarning = lambda message, *_: _say(message)
-        status = args.run(args)
-    if sys.stdout: sys.stdout.flush()
-    return status
+        warnings.showwarning = lambda message, *_: say(message)
+        return args.run(args)
 
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "Do what was asked; what goes wrong is said in a sentence"
-    try: return _run(argv)
-    except KeyboardInterrupt: return 130 # as a shell says it of a program that Ctrl+C ended
-    except BrokenPipeError: return 141   # likewise of one whose output nobody takes any more
-    except Exception as e:
-        trouble = _import_trouble(e)
-        if not trouble and not isinstance(e, (OSError, RuntimeError, ValueError)): raise # a fault of ours
-        _say(trouble or e) # all that readers, pictures, hands and the app raise are among these three
-        return 1
-    finally: _flush()
+    return exit_status(_run, argv, OSError, RuntimeError, ValueError) # what readers, pictures, hands and the app raise
 
 # %% ../nbs/runtime/07_cli.ipynb #q000000e
 # A notebook is called __main__ too, but has no file.

@@ -13,10 +13,10 @@ import fastai.distributed # noqa: F401 (gives learners `distrib_ctx`)
 from fastai.vision.all import Learner, num_distrib, rank_distrib, set_seed
 from .train.backbones import WeightsError
 from .data import get_data, get_dls
-from .datasets.archives import DataError
 from .datasets.sets import SignData
 from .core.settings import Settings, get_settings
-from .core.cache import CacheError, cache_dir
+from .core.cache import CacheError, cache_dir, why_not_loaded
+from .core.commands import exit_status
 from .training import checkpoints, model_name, new_learner, save_learner, train
 
 # %% ../nbs/train/06_multi.ipynb #03e7f22a
@@ -30,7 +30,8 @@ def train_on_all(data:SignData,          # what `get_data` returned
                  resume:bool=True        # go on with a training that was interrupted?
                 ) -> Learner:            # trained, and kept as `get_learner` keeps it
     "The network of lesson 1, trained by all processes that `accelerate launch` has started"
-    from accelerate import PartialState
+    try: from accelerate import PartialState
+    except Exception as e: raise ImportError(why_not_loaded(e, 'accelerate', 'asl_signs[multi]')) from e
     cards = torch.cuda.is_available()
     PartialState(cpu=not cards) # this process's card becomes the current one
     settings = settings or get_settings(data)
@@ -50,26 +51,20 @@ def _arguments(argv):
     parser.add_argument('--anew', action='store_true', help='do not go on with a training that was interrupted')
     return parser.parse_args(argv)
 
-def _train(source, resume):
-    "Train what is not trained yet; a sentence about it"
-    data = get_data(source)
+def _train(args):
+    "Train what is not trained yet, and say where it is"
+    data = get_data(args.data)
     path = cache_dir()/'models'/f'{model_name(data.train, get_settings(data), *data.own)}.pth'
-    if path.exists(): return f'{path} is there already; lessons load it. Delete it to train it again.'
-    train_on_all(data, resume=resume)
-    return f'Trained by {max(1, num_distrib())} processes: {path}'
+    done = f'{path} is there already; lessons load it. Delete it to train it again.'
+    if not path.exists():
+        train_on_all(data, resume=not args.anew)
+        done = f'Trained by {max(1, num_distrib())} processes: {path}'
+    if not rank_distrib(): print(done)
 
 def main(argv=None # arguments; None: those of the command line
         ) -> int:  # exit status
     "The command that `accelerate launch` starts in each process"
-    args = _arguments(argv)
-    try:
-        done = _train(args.data, not args.anew)
-        if not rank_distrib(): print(done)
-        return 0
-    except ModuleNotFoundError as e: why = f"{e.name} is missing: pip install 'asl_signs[multi]'"
-    except (CacheError, DataError, WeightsError, ValueError) as e: why = str(e) # what cannot be used, or written to
-    print(why, file=sys.stderr)
-    return 1
+    return exit_status(_train, _arguments(argv), CacheError, WeightsError, ValueError) # what cannot be had, or used
 
 # %% ../nbs/train/06_multi.ipynb #ade03235
 # A notebook is called __main__ too, but has no file.

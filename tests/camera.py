@@ -6,7 +6,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 
 
 
 def write_y4m(file, pictures, rate):
-    "A film as Chromium's stand-in for a camera plays it, over and over: brightness of every pixel, colours of every fourth"
+    "A film as Chromium plays it in place of a camera, again and again: every pixel's brightness, every fourth's colour"
     width, height = pictures[0].size
     with open(file, 'wb') as out:
         out.write(f'YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n'.encode())
@@ -17,11 +17,12 @@ def write_y4m(file, pictures, rate):
 
 def camera_arguments(film):
     "What Chromium has to be told to take a film for its camera, and to ask nobody"
-    return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', f'--use-file-for-fake-video-capture={film}']
+    return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+            f'--use-file-for-fake-video-capture={film}']
 
 
 # Runs in the page before its own scripts: a person before the camera, who makes the sign that Teach or Practise ask
-# for, or the one in `shows`. Between two signs, for eight readings, and where there is no picture of one, the hand is away.
+# for, or the one in `shows`. Between two signs, for eight readings, and where a sign has no picture, the hand is away.
 PERSON = r'''
 (() => {
   const canvas = Object.assign(document.createElement('canvas'), {width: 480, height: 360})

@@ -1,8 +1,9 @@
 """Where each number in the prose of a notebook comes from
 
-A phrase of the notebook, as `prose.plain` writes it, stands before what its numbers are: a list of what results/ and the library have, in the same order and in the
-unit that is quoted, or a string in the place of a number that was not measured. A string alone is the reason for a phrase without any measured number. A phrase is as
-long as it has to be to fit nowhere else; what is listed for one notebook does not count for another."""
+A phrase of the notebook, as `prose.plain` writes it, stands before what its numbers are: a list of what results/ and
+the library have, in the same order and in the unit that is quoted, or a string in the place of a number that was not
+measured. A string alone is the reason for a phrase without any measured number. A phrase is as long as it has to be to
+fit nowhere else; what is listed for one notebook does not count for another."""
 import json, math, re
 from pathlib import Path
 import numpy as np
@@ -12,7 +13,8 @@ from asl_signs.core.pictures import MOST_PIXELS
 from asl_signs.core.signs import SIGNS
 
 RESULTS = Path(__file__).resolve().parent.parent/'results'
-PLACE, SETTING, KNOWN_FACT, SUM, EXAMPLE = 'a place or a version', 'a setting', 'known from elsewhere', 'simple arithmetic', 'an example, or a part of one'
+PLACE, SETTING, KNOWN_FACT = 'a place or a version', 'a setting', 'known from elsewhere'
+SUM, EXAMPLE = 'simple arithmetic', 'an example, or a part of one'
 
 
 def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
@@ -20,8 +22,10 @@ def kept(name): return json.loads((RESULTS/f'{name}.json').read_text())
 
 def shown(part, words):
     "The number behind some words in the saved outputs of a part; nan if there is none"
-    cells = json.loads(next((RESULTS.parent/'nbs').glob(f'*/[0-9][0-9]_{part}.ipynb')).read_text(encoding='utf-8'))['cells']
-    outputs = [''.join(output.get('text', output.get('data', {}).get('text/plain', ''))) for cell in cells for output in cell.get('outputs', [])]
+    file = next((RESULTS.parent/'nbs').glob(f'*/[0-9][0-9]_{part}.ipynb'))
+    cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+    outputs = [''.join(output.get('text', output.get('data', {}).get('text/plain', ''))) for cell in cells
+               for output in cell.get('outputs', [])]
     found = re.search(rf'(?<!\w){re.escape(words)} ([\d.]+)', re.sub(r'\s+', ' ', ' | '.join(outputs)))
     return float(found[1]) if found else math.nan
 
@@ -43,16 +47,20 @@ def bounds(interval): return [100*bound for bound in interval]
 def share(accuracy): return [points(accuracy), accuracy['pictures']]
 
 
-def split(kept_frames, which='accuracy'): return next(100*run[which] for run in kept('film/splits')['runs'] if kept_frames in run['kept'])
+def split(kept_frames, which='accuracy'):
+    return next(100*run[which] for run in kept('film/splits')['runs'] if kept_frames in run['kept'])
 
 
-def likeness(distance): return next(row['50'] for row in kept('film/likeness')['likeness'] if row['distance'] == distance)
+def likeness(distance):
+    return next(row['50'] for row in kept('film/likeness')['likeness'] if row['distance'] == distance)
 
 
 def nearest(gap): return next(row['median'] for row in kept('film/likeness')['nearest'] if row['gap'] == gap)
 
 
-def gained(first, second): return [points(scored(second)) - points(scored(first)), *next(pair['interval'] for pair in PAIRS if (pair['first'], pair['second']) == (first, second))]
+def gained(first, second):
+    return [points(scored(second)) - points(scored(first)),
+            *next(pair['interval'] for pair in PAIRS if (pair['first'], pair['second']) == (first, second))]
 
 
 def heat(kind, report, accuracy):
@@ -63,7 +71,8 @@ def heat(kind, report, accuracy):
 
 def too_sure(report):
     "By how many points confidence is above accuracy, on average"
-    return 100*sum(bin['pictures']*(bin['confidence'] - bin['accuracy']) for bin in report['calibration'])/report['pictures']
+    return 100*sum(bin['pictures']*(bin['confidence'] - bin['accuracy'])
+                   for bin in report['calibration'])/report['pictures']
 
 
 def said(report, signs): return sum(row.get(sign, 0) for row in report['read_as'].values() for sign in signs)
@@ -79,30 +88,36 @@ PHOTOGRAPHS = original('second test set')
 TWINS = kept('film/twins')['twins']
 FRAMES = ORIGINAL['data']['train']
 HANDS, DETECTION = kept('hands/film'), kept('hands/detection')
+HELD = kept('2-original-random')['accuracies']['validation, random frames']
 LEFT = kept('3-original-film')['accuracies']['validation, held-out film']
 
 
-SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100, points(PHOTOGRAPHS)]
+SERIES = [FRAMES, points(original('validation, random frames')), 28, points(original('small test set'))*28/100,
+          points(PHOTOGRAPHS)]
 
 KNOWN = {
 'index': {
     'In 2021, a network': KNOWN_FACT, '(20 January 2021)': KNOWN_FACT,
-    "a network trained on 87,000 pictures of one person's hand read 99.99 % of those kept for validation, and then 61.95 %":
+    "a network trained on 87,000 pictures of one person's hand read 99.99 % of those kept for validation, and then "
+    '61.95 %':
         [FRAMES, SERIES[1], points(PHOTOGRAPHS)],
     'where the other 38 % went': [points(original('validation, random frames')) - points(PHOTOGRAPHS)],
     'for publishing the 61.95 %': [points(PHOTOGRAPHS)],
     '(Python 3.11 or newer)': PLACE, '[Apache License 2.0]': PLACE, 'under GPL-2.0': PLACE},
 '00_data': {
-    'A network trained on 87,000 pictures read 99.99 % of the pictures that were kept for validation, then 28 of 28 test pictures, and then 61.95 %': SERIES,
+    'A network trained on 87,000 pictures read 99.99 % of the pictures that were kept for validation, then 28 of 28 '
+    'test pictures, and then 61.95 %': SERIES,
     '26 letters': KNOWN_FACT, '(20 January 2021)': KNOWN_FACT,
-    '3,000 frames for each of 29 signs | 87,000, and 28 small test pictures': [FRAMES/29, len(SIGNS), FRAMES, ORIGINAL['data']['small_test']],
+    '3,000 frames for each of 29 signs | 87,000, and 28 small test pictures': [
+        FRAMES/29, len(SIGNS), FRAMES, ORIGINAL['data']['small_test']],
     '30 photographs for each sign | 870, every one of them': [PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['pictures']],
     'about 1 GB': [sum(packed for packed, _ in DATASETS.values())],
     'guessing reads one picture in 29, or 3.4 %': [len(SIGNS), 100/len(SIGNS)],
     '(its size was 200, and its batches had 64 pictures)': [ORIGINAL['settings'][name] for name in ('size', 'bs')],
     'the network has 29 outputs': [len(SIGNS)],
     '(resnet18, 200 pixels, batches of 64, seed 42)': [ORIGINAL['settings'][name] for name in ('size', 'bs', 'seed')],
-    'Its 1,087 steps took 5 minutes and 25 seconds': [ORIGINAL['epoch']['steps'], *divmod(ORIGINAL['epoch']['seconds'], 60)],
+    'Its 1,087 steps took 5 minutes and 25 seconds': [
+        ORIGINAL['epoch']['steps'], *divmod(ORIGINAL['epoch']['seconds'], 60)],
     '1 is the same picture, and 0 are two that have nothing in common': KNOWN_FACT,
     'the band holds the middle 80 % of pairs': SETTING,
     'the median is 0.94. Even 150 frames apart, it is still at 0.61': [likeness(5), SETTING, likeness(150)],
@@ -111,14 +126,15 @@ KNOWN = {
     'How many of the 28 have a correlation of at least 0.9': [len(TWINS), SETTING],
     '(frames 2,001 to 2,500)': KNOWN_FACT},
 '01_training': {
-    '20 January 2021) needed': KNOWN_FACT, 'and read 99.99 % of the frames': [points(original('validation, random frames'))],
+    '20 January 2021) needed': KNOWN_FACT,
+    'and read 99.99 % of the frames': [points(original('validation, random frames'))],
     'the 1.3 million photographs of ImageNet': KNOWN_FACT, 'which tell 1,000 kinds of things apart': KNOWN_FACT,
     'put new ones there for 29 signs': [len(SIGNS)], '18 layers, small for its kind': KNOWN_FACT,
     'The post chose 0.01': [ORIGINAL['settings']['lr']],
     '1. The backbone is *frozen*': PLACE, '2. Everything learns': PLACE,
     'The post got 99.99 % here': [points(original('validation, random frames'))],
     'with EfficientNet-Lite0 at 96 pixels': [kept('3-original-film')['settings']['size']],
-    '| random frames, as in the original | 87.50 % of 1,680 |': share(kept('2-original-random')['accuracies']['validation, random frames']),
+    '| random frames, as in the original | 87.50 % of 1,680 |': share(HELD),
     '| the third take | 45.30 % of 1,415 |': share(LEFT),
     '1. Let a webcam': PLACE, '2. Take the first five': PLACE, '3. Make a folder': PLACE,
     '1. **Predict': PLACE, '2. **Change': PLACE, '3. **Break': PLACE, '4. **Read': PLACE, '5. **Open': PLACE,
@@ -134,16 +150,23 @@ KNOWN = {
     'took 30 photographs of each sign himself': [PHOTOGRAPHS['pictures']/29],
     'His archive has 870 of them': [PHOTOGRAPHS['pictures']],
     "would make 1,740 pictures' worth of evidence out of 870": [2*PHOTOGRAPHS['pictures'], PHOTOGRAPHS['pictures']],
-    'The post fell from 99.99 % to 539 of 870, or 61.95 %': [SERIES[1], sum(PHOTOGRAPHS['right'].values()), *share(PHOTOGRAPHS)[::-1]],
-    'validated on random frames fell from 87.50 % of 1,680 to 16.43 % of 420': [*share(kept('2-original-random')['accuracies']['validation, random frames']), *share(scored('2-original-random'))],
-    'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [*share(LEFT), *share(scored('3-original-film'))],
+    'The post fell from 99.99 % to 539 of 870, or 61.95 %': [
+        SERIES[1], sum(PHOTOGRAPHS['right'].values()), *share(PHOTOGRAPHS)[::-1]],
+    'validated on random frames fell from 87.50 % of 1,680 to 16.43 % of 420': [
+        *share(HELD), *share(scored('2-original-random'))],
+    'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [
+        *share(LEFT), *share(scored('3-original-film'))],
     'kept out (45 %)': [points(LEFT)], 'the photographs (16 %)': [points(scored('3-original-film'))],
-    'Another 870 photographs': [PHOTOGRAPHS['pictures']], 'is a *95 % interval*': SETTING, 'middle 95 % of the results': SETTING,
-    'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [*bounds(FILM['interval']), *bounds(FILM['interval_of_single_pictures'])],
+    'Another 870 photographs': [PHOTOGRAPHS['pictures']], 'is a *95 % interval*': SETTING,
+    'middle 95 % of the results': SETTING,
+    'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [
+        *bounds(FILM['interval']), *bounds(FILM['interval_of_single_pictures'])],
     "of 30 real photographs a sign": [PHOTOGRAPHS['pictures']/29],
-    'X was read 4 times out of 30 and S 7 times': [PHOTOGRAPHS['right']['X'], PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['right']['S']],
+    'X was read 4 times out of 30 and S 7 times': [
+        PHOTOGRAPHS['right']['X'], PHOTOGRAPHS['pictures']/29, PHOTOGRAPHS['right']['S']],
     'The lines are 95 % intervals': SETTING,
-    'To 261 of the 420 photographs, of which there are 15 for each of 28 signs': [said(FILM, FAVOURITES), FILM['pictures'], FILM['per_sign']['A']['of'], len(FILM['per_sign'])],
+    'To 261 of the 420 photographs, of which there are 15 for each of 28 signs': [
+        said(FILM, FAVOURITES), FILM['pictures'], FILM['per_sign']['A']['of'], len(FILM['per_sign'])],
     'with a confidence of 80 %, it reads 80 %': EXAMPLE,
     'by 46 points (third take held out) and by 48': [too_sure(FILM), too_sure(RANDOM)],
     '50 % of this heat lies at the edge': [heat('second test set', FILM, scored('3-original-film'))],
@@ -159,10 +182,12 @@ KNOWN = {
     'The shaded band is the 95 % interval': SETTING,
     'with EfficientNet-Lite0 at 96 pixels and five folds': [kept('6-merged')['settings']['size']],
     '| trained on, by the quick recipe | second test set | 95 % interval |': SETTING,
-    '| the film alone | 21.19 % of 420 | 14.1 to 29.2 % |': [*share(scored('5-quick-film')), *bounds(scored('5-quick-film')['interval'])],
+    '| the film alone | 21.19 % of 420 | 14.1 to 29.2 % |': [
+        *share(scored('5-quick-film')), *bounds(scored('5-quick-film')['interval'])],
     '| both sets, photographs as they are, 4 % of the training | 28.81 % of 420 | 21.3 to 37.3 % |':
         [100*.8*420/(8400 + .8*420), *share(scored('6-merged')), *bounds(scored('6-merged')['interval'])],
-    '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [*share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
+    '| both sets, photographs repeated until they are a fifth | 34.76 % of 420 | 26.4 to 44.1 % |': [
+        *share(scored('7-merged-fifth')), *bounds(scored('7-merged-fifth')['interval'])],
     'Together they are worth 13.57 points, with an interval from 6.1 to 21.7': gained('5-quick-film', '7-merged-fifth'),
     'repeating the photographs adds 5.95 points (1.1 to 11.0)': gained('6-merged', '7-merged-fifth')},
 '04_strangers': {
@@ -177,35 +202,47 @@ KNOWN = {
 '06_app': {
     'A camera takes 30 pictures a second': KNOWN_FACT, '(21 January 2021)': KNOWN_FACT,
     'After a minute 1,200 are waiting, and the page shows what happened 40 seconds ago': SUM,
-    'the app showed 23 readings a second on two cores that the browser shared, half of them less than 194 milliseconds old':
-        [next(row for row in APP if row['reader'] == 'hands')['readings_per_second'][0], next(row for row in APP if row['reader'] == 'hands')['age_ms']['median']],
-    'usual ` of 1, a second': SETTING, 'a letter for 1.4 seconds': SETTING, 'How many of the 43 letters': [kept('inference/spell')['with hands']['letters']],
+    'the app showed 23 readings a second on two cores that the browser shared, half of them less than 194 milliseconds '
+    'old':
+        [next(row for row in APP if row['reader'] == 'hands')['readings_per_second'][0],
+         next(row for row in APP if row['reader'] == 'hands')['age_ms']['median']],
+    'usual ` of 1, a second': SETTING, 'a letter for 1.4 seconds': SETTING,
+    'How many of the 43 letters': [kept('inference/spell')['with hands']['letters']],
     'a ` of 0.2 seconds': SETTING, 'Votes of 0.2 seconds': SETTING, 'With 0.7 seconds': SETTING},
 'feedback': {
     'pictures of 20 people': [FEEDBACK['people']],
     'Of 2,033 hands 8 % got a false sentence': [FEEDBACK['hands'], 100*FEEDBACK['overall']],
     '3 % of B, but 17 % of G, 19 % of I and 24 % of J': [100*FEEDBACK['false'][sign] for sign in 'BGIJ'],
-    'An A shown for L gets a sentence in 99 %, a U shown for V in 88 %, an H shown for G in 60 %': [100*FEEDBACK['caught'][pair] for pair in ('A for L', 'U for V', 'H for G')],
+    'An A shown for L gets a sentence in 99 %, a U shown for V in 88 %, an H shown for G in 60 %': [
+        100*FEEDBACK['caught'][pair] for pair in ('A for L', 'U for V', 'H for G')],
     'An N shown for M gets one in 4 %': [100*FEEDBACK['caught']['N for M']]},
 'augment': {
     'take 11 ms for 64 pictures of 96 pixels, this takes 4':
-        [AUGMENTATION['gamma, tint, brightness, contrast and saturation']['kornia'], SETTING, SETTING, AUGMENTATION['gamma, tint, brightness, contrast and saturation']['ours']],
-    'takes 40 ms for 64 pictures of 96 pixels, Pillow 16': [AUGMENTATION['JPEG']['kornia'], SETTING, SETTING, AUGMENTATION['JPEG']['ours']]},
+        [AUGMENTATION['gamma, tint, brightness, contrast and saturation']['kornia'], SETTING, SETTING,
+         AUGMENTATION['gamma, tint, brightness, contrast and saturation']['ours']],
+    'takes 40 ms for 64 pictures of 96 pixels, Pillow 16': [
+        AUGMENTATION['JPEG']['kornia'], SETTING, SETTING, AUGMENTATION['JPEG']['ours']]},
 'bench': {
-    'ended 0.6 points short': [100*max(run['accuracy'] - run['ends_with'] for run in kept('bench/full')['time to accuracy']['runs'])],
+    'ended 0.6 points short': [100*max(run['accuracy'] - run['ends_with']
+                                       for run in kept('bench/full')['time to accuracy']['runs'])],
     'we expect 30 to 60 seconds': 'a prediction, and said to be one',
     'took the original 5 minutes and 25 seconds': divmod(ORIGINAL['epoch']['seconds'], 60)},
 'rows': {
-    '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
+    '87,000 pictures take 2.4 GB at 96 pixels and 10.4 GB at 200': [
+        FRAMES, FRAMES*96*96*3/1e9, SETTING, FRAMES*200*200*3/1e9, SETTING]},
 'drawing': {
-    'The straight finger ends at 2.08': EXAMPLE, "tip is back at 0.63": EXAMPLE, 'All joints together are 21 points': KNOWN_FACT, 'by more than 20 of 255 steps': SETTING},
+    'The straight finger ends at 2.08': EXAMPLE, "tip is back at 0.63": EXAMPLE,
+    'All joints together are 21 points': KNOWN_FACT, 'by more than 20 of 255 steps': SETTING},
 'film': {
     'Without a gap 0.92, and with a gap of 150 frames still 0.89': [nearest(0), SETTING, nearest(150)],
     'A random fifth promises 93 %': [split('random')], 'with a gap, gives 56 %': [split('1201 to 1800')],
-    'A whole take gives between 7 and 27 %, where guessing gives 3.4 %': [split('2001 to 2500'), split('frames 1 to 1000'), 100/len(SIGNS)],
-    'promised 93 % read 6 % of them, and the one that promised 7 % read 5 %': [split('random'), split('random', 'second'), split('2001 to 2500'), split('2001 to 2500', 'second')]},
+    'A whole take gives between 7 and 27 %, where guessing gives 3.4 %': [
+        split('2001 to 2500'), split('frames 1 to 1000'), 100/len(SIGNS)],
+    'promised 93 % read 6 % of them, and the one that promised 7 % read 5 %': [
+        split('random'), split('random', 'second'), split('2001 to 2500'), split('2001 to 2500', 'second')]},
 'joints': {
-    'The best published figure for all letters, with undetected hands counted as wrong, is 84.62 %': 'published by others'},
+    'The best published figure for all letters, with undetected hands counted as wrong, is 84.62 %':
+        'published by others'},
 'landmarks': {
     'MediaPipe calls it a left one in 20 % of the cases': [100 - 100*HANDS['right_by_mediapipe']],
     'landmark 1 is right in 84 % of the film\'s hands where MediaPipe is in 80 %':
@@ -229,7 +266,8 @@ KNOWN = {
     'correlate] at 0.945 or more, and half of those ten apart at 0.883': [likeness(5), likeness(10)],
     'Neighbours are at 0.99. Ten frames apart it is 0.71': [shown('sample', '1:'), shown('sample', '10:')],
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
-    'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
+    'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [
+        100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
 'report': {'take the middle 95 % of the accuracies': SETTING},
 'speller': {'On its way up, 0.4 does not suffice': EXAMPLE},
 'page': {}}

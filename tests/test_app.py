@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 from camera import CHROMIUM, PERSON, camera_arguments, write_y4m
 from waiting import LONG, wait_for
-from asl_signs.app import MOST_BYTES, AppError, Screen, Visitor, build_app, is_loopback, launch, load_gradio, read_upload, stream_reader
+from asl_signs.app import (MOST_BYTES, AppError, Screen, Visitor, build_app, is_loopback, launch, load_gradio,
+                           read_upload, stream_reader)
 from asl_signs.cli import main
 from asl_signs.datasets.drawing import portrait
 from asl_signs.runtime.landmarks import HandsError, film_hands, to_row
@@ -151,7 +152,8 @@ SENT = { # what a browser may send -> it, and words of the sentence it gets
     'half of a JPEG': (data_url(JPEG[:len(JPEG)//2]), 'This picture'),
     'no bytes': ('data:image/jpeg;base64,', 'This picture'),
     'noise': (data_url(bytes(range(256))), 'This picture'),
-    'PostScript': (data_url(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n'), 'PostScript'),
+    'PostScript': (data_url(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n'),
+                   'PostScript'),
     'more bytes than any photograph': ('data:image/jpeg;base64,' + 'A'*(MOST_BYTES*4//3 + 4), 'more than 20 MB'),
     'more pixels than any camera has': (data_url(encoded(Image.new('1', (9000, 9000)), 'PNG')), f'{MOST_PIXELS:,}'),
 }
@@ -172,13 +174,15 @@ def test_an_upload_is_read(reader, tmp_path):
         frames(sign)[0].save(file := tmp_path/'mine.png')
         screen = read_upload(reader, file)
         assert screen.said.endswith('.') and screen.text is None
-        assert {'H': 'shows H', 'del': 'shows delete', 'space': 'shows space', 'nothing': 'no hand'}[sign] in screen.said
+        assert {'H': 'shows H', 'del': 'shows delete', 'space': 'shows space',
+                'nothing': 'no hand'}[sign] in screen.said
         assert 'data-box' not in screen.panel  # there is no video to lay it over
     assert screen.picture.size == (96, 96)
 
 
 def test_what_a_reader_is_not_sure_of(tmp_path):
-    unsure = SimpleNamespace(read=lambda picture: SimpleNamespace(sign=None, best='A', confidence=.4, top=[('A', .4), ('S', .3), ('T', .2)], box=None, ms=1))
+    reading = SimpleNamespace(sign=None, best='A', confidence=.4, top=[('A', .4), ('S', .3), ('T', .2)], box=None, ms=1)
+    unsure = SimpleNamespace(read=lambda picture: reading)
     frames('A')[0].save(tmp_path/'mine.png')
     screen = read_upload(unsure, tmp_path/'mine.png')
     assert 'hard to read' in screen.said and '40%' in screen.said and '>A?<' in screen.panel
@@ -208,15 +212,18 @@ def test_without_gradio_there_is_a_sentence(monkeypatch):
         with pytest.raises(AppError, match=r"^gradio is missing: pip install 'asl_signs\[app\]'$"): start()
 
 
-BROKEN = {'AttributeError': "raise AttributeError('no attribute HfFolder')", 'TypeError': "raise TypeError('no attribute HfFolder')",
-          'half of it': 'import huggingface_hub.HfFolder', 'an older half': 'from os import HfFolder', 'what it needs is missing': 'import HfFolder'}
+BROKEN = {'AttributeError': "raise AttributeError('no attribute HfFolder')",
+          'TypeError': "raise TypeError('no attribute HfFolder')",
+          'half of it': 'import huggingface_hub.HfFolder', 'an older half': 'from os import HfFolder',
+          'what it needs is missing': 'import HfFolder'}
 
 
 @pytest.mark.parametrize('code', BROKEN.values(), ids=BROKEN)
 def test_a_broken_gradio_is_not_called_missing(code, tmp_path, monkeypatch):
     (tmp_path/'gradio.py').write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition('.')[0] == 'gradio']: monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'gradio']:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(AppError, match='HfFolder') as refused: load_gradio()
     assert 'gradio is installed, but' in str(refused.value) and 'gradio is missing' not in str(refused.value)
 
@@ -229,7 +236,8 @@ def test_what_is_missing_is_said_before_the_page_is_there(monkeypatch):
 
 
 def test_importing_the_app_loads_neither_gradio_nor_torch_nor_fastai():
-    script = "import sys, asl_signs.app; sys.exit(' '.join({'gradio', 'torch', 'fastai', 'mediapipe'} & {*sys.modules}) or 0)"
+    script = ("import sys, asl_signs.app\n"
+              "sys.exit(' '.join({'gradio', 'torch', 'fastai', 'mediapipe'} & {*sys.modules}) or 0)")
     subprocess.run([sys.executable, '-c', script], check=True)
 
 
@@ -239,7 +247,8 @@ PORTS = 0, -1, 70_000, 65_536, '7860'
 ELSEWHERE = '192.0.2.1', '2001:db8::1', 'no-such-machine.invalid', 'a..b', 'x'*64, '', '1.2.3', '256.0.0.1', 'a\0b'
 
 
-@pytest.mark.parametrize('host, port, words', [*(('127.0.0.1', port, 'from 1 to 65535') for port in PORTS), *((host, None, 'no address of this machine') for host in ELSEWHERE)])
+@pytest.mark.parametrize('host, port, words', [*(('127.0.0.1', port, 'from 1 to 65535') for port in PORTS),
+                                               *((host, None, 'no address of this machine') for host in ELSEWHERE)])
 def test_an_address_that_cannot_be_is_a_sentence_before_anything_is_loaded(host, port, words, monkeypatch):
     def load(): raise AssertionError('Gradio was loaded.')
     monkeypatch.setattr('asl_signs.app.load_gradio', load)
@@ -285,11 +294,13 @@ def served(reader):
 
 def test_it_listens_on_loopback_and_reports_nothing(served):
     assert re.fullmatch(r'http://127\.0\.0\.1:\d+/', served.local_url) and served.share_url is None
-    assert not served.analytics_enabled and not getattr(served, 'run_history', False)  # which older versions do not have
+    # which older versions do not have
+    assert not served.analytics_enabled and not getattr(served, 'run_history', False)
     assert served.max_file_size == MOST_BYTES
 
 
-PROXIES = {'http_proxy': 'http://127.0.0.1:9', 'HTTP_PROXY': 'http://127.0.0.1:9', 'https_proxy': 'http://127.0.0.1:9', 'all_proxy': 'http://127.0.0.1:9',
+PROXIES = {'http_proxy': 'http://127.0.0.1:9', 'HTTP_PROXY': 'http://127.0.0.1:9', 'https_proxy': 'http://127.0.0.1:9',
+           'all_proxy': 'http://127.0.0.1:9',
            'ALL_PROXY': 'socks5://127.0.0.1:9', 'all_proxy ': 'socks5h://127.0.0.1:9', 'http_proxy ': 'nonsense://x'}
 
 
@@ -314,7 +325,8 @@ def test_sharing_may_use_a_proxy(served, reader, monkeypatch):
         self.share_url = 'https://somewhere'
     monkeypatch.setattr('gradio.Blocks.launch', started)
     launch(reader=reader, share=True, block=False)
-    assert {'intranet.example.com', 'localhost', '127.0.0.1'} <= {*seen[0]} and '*' not in seen[0] and 'no_proxy' not in os.environ
+    assert {'intranet.example.com', 'localhost', '127.0.0.1'} <= {*seen[0]} and '*' not in seen[0]
+    assert 'no_proxy' not in os.environ
 
 
 def test_it_listens_on_ipv6(reader):
@@ -339,19 +351,25 @@ def looked_up(host, *args, **kwargs):
 socket.getaddrinfo = looked_up
 from asl_signs.app import launch
 app = launch(reader=object(), block=False)
-local, sent = urllib.request.build_opener(urllib.request.ProxyHandler({})), b'--x\\r\\nContent-Disposition: form-data; name="files"; filename="a.jpg"\\r\\n\\r\\n1\\r\\n--x--\\r\\n'
+local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+sent = (b'--x\\r\\nContent-Disposition: form-data; name="files"; filename="a.jpg"\\r\\n\\r\\n1\\r\\n'
+        b'--x--\\r\\n')
 local.open(app.local_url).read()
-request = urllib.request.Request(app.local_url + 'gradio_api/upload', sent, {'Content-Type': 'multipart/form-data; boundary=x'})
+kind = {'Content-Type': 'multipart/form-data; boundary=x'}
+request = urllib.request.Request(app.local_url + 'gradio_api/upload', sent, kind)
 uploaded, = json.load(local.open(request))
 there, folder = os.path.exists(uploaded), os.environ['GRADIO_TEMP_DIR']
 app.close()
-print(json.dumps(dict(file=uploaded, there=there, folder=folder, mode=os.stat(folder).st_mode & 0o777, asked=[*map(str, asked)])))"""
+mode = os.stat(folder).st_mode & 0o777
+print(json.dumps(dict(file=uploaded, there=there, folder=folder, mode=mode, asked=[*map(str, asked)])))"""
 
 
 def alone(wrapped=(), **env):
-    "What an app in a process of its own asked the network for, and where it put an upload; the process has ended by now"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(('GRADIO', 'HF_')) and not name.lower().endswith('_proxy')}
-    done = subprocess.run([*wrapped, sys.executable, '-c', ALONE], capture_output=True, text=True, env=kept | dict(PYTHONPATH=str(ROOT)) | env, cwd='/')
+    "What an app in a process that has ended asked the network for, and where it put an upload"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(('GRADIO', 'HF_'))
+            and not name.lower().endswith('_proxy')}
+    done = subprocess.run([*wrapped, sys.executable, '-c', ALONE], capture_output=True, text=True,
+                          env=kept | dict(PYTHONPATH=str(ROOT)) | env, cwd='/')
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -369,8 +387,10 @@ def shared():
 @pytest.mark.skipif(os.name != 'posix', reason='Windows has a temporary folder for each user')
 def test_uploads_do_not_go_where_another_user_may_be(shared):
     pytest.importorskip('gradio')
-    other = ['setpriv', '--reuid', '65534', '--clear-groups'] if os.geteuid() == 0 and shutil.which('setpriv') else [] # for root, every door is open
-    found = alone(other, TMPDIR=str(shared), HOME=str(shared/'home'), all_proxy='socks5://127.0.0.1:9', HTTPS_PROXY='http://127.0.0.1:9')
+    # for root, every door is open
+    other = ['setpriv', '--reuid', '65534', '--clear-groups'] if os.geteuid() == 0 and shutil.which('setpriv') else []
+    found = alone(other, TMPDIR=str(shared), HOME=str(shared/'home'), all_proxy='socks5://127.0.0.1:9',
+                  HTTPS_PROXY='http://127.0.0.1:9')
     assert found['there'] and found['file'].startswith(found['folder']) and found['mode'] == 0o700
     assert Path(found['folder']).parent == shared and Path(found['folder']).name != 'gradio'
     assert not Path(found['folder']).exists(), 'the folder is left'
@@ -389,7 +409,8 @@ def test_a_folder_of_ones_own_for_uploads(tmp_path, monkeypatch):
 def test_nohup_is_respected(monkeypatch):
     "It ignores the signal that a closed terminal sends"
     seen = []
-    monkeypatch.setattr('asl_signs.app.launch', lambda **how: seen.append((signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM))))
+    def launch(**how): seen.append((signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)))
+    monkeypatch.setattr('asl_signs.app.launch', launch)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try: assert main(['app']) == 0
     finally: signal.signal(signal.SIGHUP, before)
@@ -400,9 +421,12 @@ def test_nohup_is_respected(monkeypatch):
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
 def test_nothing_is_left_when_the_app_is_stopped(name, tmp_path):
     pytest.importorskip('gradio')
-    code = 'import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom asl_signs.cli import main\nsys.exit(main())'
-    process = subprocess.Popen([sys.executable, '-c', code, 'app', '--no-hands'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={key: value for key, value in os.environ.items() if not key.startswith('GRADIO')} | dict(TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT)))
+    code = ('import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+            'from asl_signs.cli import main\nsys.exit(main())')
+    kept = {key: value for key, value in os.environ.items() if not key.startswith('GRADIO')}
+    process = subprocess.Popen([sys.executable, '-c', code, 'app', '--no-hands'], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True,
+                               env=kept | dict(TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT)))
     assert 'The app is at' in process.stdout.readline()
     assert [*tmp_path.glob('asl_signs-*')]
     process.send_signal(getattr(signal, name))
@@ -421,7 +445,8 @@ def test_the_page_says_where_pictures_go(local, said, unsaid, served, reader):
 
 
 def test_a_port_that_is_taken_is_a_sentence(served, reader):
-    with pytest.raises(AppError, match=f'port {served.server_port}.*choose another'): launch(reader=reader, port=served.server_port, block=False)
+    with pytest.raises(AppError, match=f'port {served.server_port}.*choose another'):
+        launch(reader=reader, port=served.server_port, block=False)
 
 
 # In a browser
@@ -471,10 +496,14 @@ class Page:
         self.page.wait_for_selector('#said[role=status]')
 
     def start(self): self.page.get_by_title('grant webcam access').get_by_role('button').click()
-    def sign(self, sign): self.page.wait_for_function(f'document.querySelector("#panel .sign")?.textContent == "{sign}"')
-    def said(self, words): self.page.wait_for_function(f'document.querySelector("#said").textContent.includes({json.dumps(words)})')
-    def text(self, text, how='=='): self.page.wait_for_function(f'document.querySelector("#text textarea").value{how}({json.dumps(text)})')
-    def help(self, words): self.page.wait_for_function(f'document.querySelector("#help").textContent == {json.dumps(words)}')
+    def sign(self, sign):
+        self.page.wait_for_function(f'document.querySelector("#panel .sign")?.textContent == "{sign}"')
+    def said(self, words):
+        self.page.wait_for_function(f'document.querySelector("#said").textContent.includes({json.dumps(words)})')
+    def text(self, text, how='=='):
+        self.page.wait_for_function(f'document.querySelector("#text textarea").value{how}({json.dumps(text)})')
+    def help(self, words):
+        self.page.wait_for_function(f'document.querySelector("#help").textContent == {json.dumps(words)}')
     def read(self): return int(self.page.evaluate('document.querySelector("#panel [data-frame]")?.dataset.frame ?? 0'))
     def shot(self, name): SHOTS and self.page.screenshot(path=Path(SHOTS)/f'{name}.png')
 
@@ -534,7 +563,8 @@ def test_the_stream_spells_a_word(browser, opened):
     page.text(spelt[:-1])
     assert page.read() == frames_read
     assert not page.errors
-    assert {re.match(r'[a-z]+:(//127\.0\.0\.1:\d+/)?', url)[0] for url in page.asked} - {'data:', 'blob:'} == {re.match(r'.+/', page.page.url)[0]}
+    places = {re.match(r'[a-z]+:(//127\.0\.0\.1:\d+/)?', url)[0] for url in page.asked}
+    assert places - {'data:', 'blob:'} == {re.match(r'.+/', page.page.url)[0]}
 
 
 def test_two_visitors_at_once(browser, opened):
@@ -588,7 +618,9 @@ def test_an_upload_that_cannot_be_read_is_a_sentence(what, browser, opened, tmp_
     assert 'Traceback' not in page.page.content() and 'Traceback' not in ''.join(capfd.readouterr())
 
 
-@pytest.mark.parametrize('why, how', [('NotAllowedError', ['--use-fake-device-for-media-stream', '--deny-permission-prompts']), ('NotFoundError', [])], ids=['refused', 'none'])
+@pytest.mark.parametrize('why, how', [('NotAllowedError',
+                                       ['--use-fake-device-for-media-stream', '--deny-permission-prompts']),
+                                       ('NotFoundError', [])], ids=['refused', 'none'])
 def test_no_camera_is_a_sentence(why, how, browsers, opened):
     plain = browsers(*how)
     try:
@@ -671,19 +703,22 @@ class Pupil(LookUp):
 def person(opened, browser, monkeypatch):
     "Opens the app with a reader, and a person before the camera whose pictures are given"
     apps, frame = [], itertools.count()
-    monkeypatch.setattr('asl_signs.web.tabs.monotonic', lambda: next(frame)/8) # time passes with frames, however slow we are
+    # time passes with frames, however slow we are
+    monkeypatch.setattr('asl_signs.web.tabs.monotonic', lambda: next(frame)/8)
     def open_page(reader, pictures, prepare=()):
         pytest.importorskip('gradio')
         apps.append(launch(reader=reader, block=False))
         page = opened(browser, apps[-1].local_url, prepare=[PERSON, *prepare])
-        page.page.evaluate('pictures => bring(pictures)', {sign: [*map(data_url, some)] for sign, some in pictures.items()})
+        page.page.evaluate('pictures => bring(pictures)',
+                           {sign: [*map(data_url, some)] for sign, some in pictures.items()})
         page.start()
         return page
     yield open_page
     for app in apps: app.close()
 
 
-def drawn_pictures(signs): return {sign: [encoded(frame) for frame in frames(sign)[::5]] for sign in [*signs, 'nothing']}
+def drawn_pictures(signs):
+    return {sign: [encoded(frame) for frame in frames(sign)[::5]] for sign in [*signs, 'nothing']}
 
 
 # Show a sign until the text changes; or until so many frames have been read that it never will
@@ -805,15 +840,18 @@ def test_every_tab_fits_a_telephone(name, theme, browser, opened, served):
 STRANGERS = ROOT.parent/'shared'/'data'/'people'/'strangers'
 HAND_MODEL = ROOT.parent/'shared'/'data'/'hand_landmarker.task'
 FIRST = 's03' # the first whose pictures show one person and every letter
-WORST, HARD = 's15', 'PQSXZ' # of those, the one who is read worst (results/people/strangers.json); letters that are misread or doubtful
-strangers = pytest.mark.skipif(not STRANGERS.exists(), reason="strangers' pictures are missing: ../shared/data/people/strangers")
+# of those, the one who is read worst (results/people/strangers.json); letters that are misread or doubtful
+WORST, HARD = 's15', 'PQSXZ'
+strangers = pytest.mark.skipif(not STRANGERS.exists(),
+                               reason="strangers' pictures are missing: ../shared/data/people/strangers")
 
 
 def stranger_pictures(name, letters, places):
     "Some of the pictures of letters, by their place among the four: the first and the last are not neighbours"
     with zipfile.ZipFile(STRANGERS/f'{name}.zip') as archive:
         files = sorted(name for name in archive.namelist() if name.endswith('.jpg'))
-        return {letter: [archive.read([file for file in files if Path(file).parent.name == letter][place]) for place in places] for letter in letters}
+        return {letter: [archive.read([file for file in files if Path(file).parent.name == letter][place])
+                         for place in places] for letter in letters}
 
 
 @pytest.fixture
@@ -839,7 +877,8 @@ def test_a_stranger_teaches_spells_better_and_practises(with_hands, person, tmp_
     from speller import levenshtein # not above: it lies beside the package
     first, last = (stranger_pictures(WORST, HARD, places) for places in ([0, 1], [3]))
     page = person(with_hands, last)
-    def bring(some): page.page.evaluate('pictures => bring(pictures)', {sign: [*map(data_url, of)] for sign, of in some.items()})
+    def bring(some):
+        page.page.evaluate('pictures => bring(pictures)', {sign: [*map(data_url, of)] for sign, of in some.items()})
     before = spelt_by(page, HARD)
     bring(first)
     teach(page, HARD)

@@ -1,4 +1,4 @@
-"The command `asl-signs` as people and programs use it: odd names, pipes, interruptions, environments that lack something"
+"The command `asl-signs` as people and programs use it: odd names, pipes, interruptions, what is not installed"
 import json, os, signal, subprocess, sys
 from pathlib import Path
 import pytest
@@ -61,7 +61,8 @@ def test_the_version(capsys):
 
 
 def test_help_and_refusals_wait_for_no_import():
-    code = "import atexit\natexit.register(lambda: print([name for name in ('numpy', 'PIL', 'onnxruntime') if name in sys.modules]))"
+    code = ("import atexit\n"
+            "atexit.register(lambda: print([name for name in ('numpy', 'PIL', 'onnxruntime') if name in sys.modules]))")
     for argv in (['--help'], ['--version'], ['read', '--threshold', '90', 'x']):
         assert command(*argv, code=code, text=True).stdout.splitlines()[-1] == '[]'
 
@@ -75,7 +76,8 @@ def test_a_folder_of_pictures_without_signs_is_read(tmp_path, capsys):
     (tmp_path/'notes.txt').write_text('no picture')
     status, out, _ = ran(capsys, 'read', '--no-hands', '--json', tmp_path)
     assert status == 0
-    assert [entry['file'] for entry in json.loads(out)] == [str(tmp_path/name) for name in ('A/c.png', 'b.png', 'later/a.png')]
+    expected = [str(tmp_path/name) for name in ('A/c.png', 'b.png', 'later/a.png')]
+    assert [entry['file'] for entry in json.loads(out)] == expected
     status, out, _ = ran(capsys, 'read', '--no-hands', tmp_path)
     assert status == 0 and len(out.splitlines()) == 4
 
@@ -101,7 +103,8 @@ def test_a_name_that_no_file_can_have_is_a_row(name, capsys):
 
 
 @pytest.mark.parametrize('pattern, found', [
-    ('*.jpg', ['a.jpg', 'b.jpg', '[a].jpg']), ('[ab].jpg', ['a.jpg', 'b.jpg']), ('?.jpg', ['a.jpg', 'b.jpg']), ('[a].jpg', ['[a].jpg']),
+    ('*.jpg', ['a.jpg', 'b.jpg', '[a].jpg']), ('[ab].jpg', ['a.jpg', 'b.jpg']), ('?.jpg', ['a.jpg', 'b.jpg']),
+    ('[a].jpg', ['[a].jpg']),
     ('**/*.jpg', ['a.jpg', 'b.jpg', '[a].jpg', 'below/c.jpg']), ('**', ['a.jpg', 'b.jpg', '[a].jpg', 'below/c.jpg']),
     ('bel*', ['below/c.jpg']), ('none-*.jpg', ['none-*.jpg'])])
 def test_patterns_are_expanded_where_the_shell_does_not(pattern, found, tmp_path, capsys, monkeypatch):
@@ -118,7 +121,8 @@ def test_standard_input_is_read(picture):
     alone = json.loads(command('read', '--no-hands', '--json', picture).stdout)[0]
     done = command('read', '--no-hands', '--json', '-', picture, '-', input=picture.read_bytes())
     sent, same, again = json.loads(done.stdout)
-    assert done.returncode == 0 and sent['file'] == again['file'] == '-' and sent['best'] == again['best'] == same['best'] == alone['best']
+    assert done.returncode == 0 and sent['file'] == again['file'] == '-'
+    assert sent['best'] == again['best'] == same['best'] == alone['best']
     assert b'-  ' in command('read', '--no-hands', '-', input=picture.read_bytes()).stdout
 
 
@@ -133,7 +137,8 @@ def test_standard_input_without_a_picture_is_a_row(sent):
 # Counting
 
 @pytest.mark.parametrize('what, words', [
-    ('nosuch', 'does not exist'), ('file', 'is a file'), ('empty', 'no picture'), ('unlabelled', '2 of 3 pictures'), ('nameless', 'does not exist')])
+    ('nosuch', 'does not exist'), ('file', 'is a file'), ('empty', 'no picture'), ('unlabelled', '2 of 3 pictures'),
+    ('nameless', 'does not exist')])
 def test_a_folder_that_cannot_be_counted_is_a_sentence(what, words, tmp_path, capsys):
     (folder := tmp_path/what).parent.mkdir(exist_ok=True)
     if what == 'file': portrait('A').save(folder, 'JPEG')
@@ -168,7 +173,8 @@ def test_second_copies_of_test_pictures_count_once(twice, capsys):
 def test_pictures_that_merely_have_the_same_name_all_count(twice, tmp_path, capsys):
     for person in ('ann', 'bob'):
         (folder := tmp_path/'own'/person/'A').mkdir(parents=True)
-        for name in ('1.jpg', 'A0001_test.jpg'): portrait('A', side=90 + len(person)*(person == 'bob')).save(folder/name)
+        for name in ('1.jpg', 'A0001_test.jpg'):
+            portrait('A', side=90 + len(person)*(person == 'bob')).save(folder/name)
     about = json.loads(ran(capsys, 'evaluate', '--no-hands', '--json', tmp_path/'own')[1])
     assert about['pictures'] == 4 and about['copies'] == 0
 
@@ -181,7 +187,8 @@ def test_a_picture_that_cannot_be_read_is_a_wrong_answer(twice, capsys):
 
 # Names that a terminal cannot show
 
-NAMES = {'line break': 'a\nb', 'escape': 'a\x1b[2Jb', 'turned': 'gpj.\u202ea', 'bytes': 'a\udcffb', 'accents': 'Zoë', 'Chinese': '手', 'tab': 'a\tb',
+NAMES = {'line break': 'a\nb', 'escape': 'a\x1b[2Jb', 'turned': 'gpj.\u202ea', 'bytes': 'a\udcffb', 'accents': 'Zoë',
+         'Chinese': '手', 'tab': 'a\tb',
          'separator': 'a\u2028b', 'deleted': 'a\x7fb', 'C1': 'a\x9b2Jb'}
 
 
@@ -201,7 +208,8 @@ def test_odd_names_do_not_cost_the_table(encoding, tmp_path):
 def test_odd_names_are_valid_json(encoding, tmp_path):
     for name in NAMES.values(): portrait('B').save(tmp_path/f'{name}.jpg')
     done = command('read', '--no-hands', '--json', '.', cwd=tmp_path, env=dict(PYTHONIOENCODING=encoding))
-    assert {entry['file'] for entry in json.loads(done.stdout.decode(encoding))} == {f'{name}.jpg' for name in NAMES.values()}
+    read = json.loads(done.stdout.decode(encoding))
+    assert {entry['file'] for entry in read} == {f'{name}.jpg' for name in NAMES.values()}
 
 
 @pytest.mark.parametrize('name', NAMES.values(), ids=NAMES)
@@ -218,17 +226,20 @@ def test_the_card_is_shown_where_there_are_few_letters():
 
 # Interruptions and pipes
 
-PATIENT = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'  # which a shell may have switched off
+# which a shell may have switched off
+PATIENT = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
 
 
 def interrupted(*argv):
-    "Standard output, standard error and the exit status of a command that gets Ctrl+C after its first row; its pipe is full by then"
+    "What a command prints, and its exit status, if it gets Ctrl+C after its first row; its pipe is full by then"
     start = f'import sys\n{PATIENT}\nfrom asl_signs.cli import main\nsys.exit(main())'
-    process = subprocess.Popen([sys.executable, '-c', start, *map(str, argv)], env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    process = subprocess.Popen([sys.executable, '-c', start, *map(str, argv)],
+                               env=dict(os.environ, PYTHONPATH=str(ROOT)),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     begun = process.stdout.readline() + process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    rest, err = process.stdout.read(), process.stderr.read()  # communicate would forget what readline has taken beforehand
+    # communicate would forget what readline has taken beforehand
+    rest, err = process.stdout.read(), process.stderr.read()
     return begun + rest, err, process.wait()
 
 
@@ -237,7 +248,8 @@ def test_ctrl_c_leaves_what_was_read(picture):
     many = [picture]*20_000  # far more rows than a pipe holds
     out, err, status = interrupted('read', '--no-hands', *many)
     rows = out.splitlines()
-    assert status == 130 and err == '' and 2 <= len(rows) < len(many) and all(row.startswith(str(picture)) for row in rows[1:])
+    assert status == 130 and err == '' and 2 <= len(rows) < len(many)
+    assert all(row.startswith(str(picture)) for row in rows[1:])
     out, err, status = interrupted('read', '--no-hands', '--json', *many)
     assert status == 130 and err == '' and 1 <= len(json.loads(out)) < len(many)
 
@@ -255,7 +267,8 @@ SignReader.read_many = two'''
 def test_ctrl_c_leaves_what_was_counted(count, twice):
     done = command('evaluate', '--no-hands', '--json', twice/'test', code=STOPPED.format(count), text=True)
     about = json.loads(done.stdout)
-    assert done.returncode == 130 and (about['pictures'], about['unread']) == (count, 3 - count) and 'Traceback' not in done.stderr
+    assert done.returncode == 130 and (about['pictures'], about['unread']) == (count, 3 - count)
+    assert 'Traceback' not in done.stderr
     assert sum(of for _, of in about['signs'].values()) == count and f'{count} of 3 pictures were read' in done.stderr
     done = command('evaluate', '--no-hands', twice/'test', code=STOPPED.format(count), text=True)
     assert done.returncode == 130 and 'every picture counted' not in done.stdout and 'Traceback' not in done.stderr
@@ -274,7 +287,8 @@ def test_a_closed_pipe_is_quiet(argv, picture):
     waits = 'import os; os.read(0, 1)'
     start = f'import sys\n{waits}\nfrom asl_signs.cli import main\nsys.exit(main())'
     read, write = os.pipe()
-    process = subprocess.Popen([sys.executable, '-c', start, *argv, *[picture]*(argv[0] == 'read')], stdin=subprocess.PIPE, stdout=write,
+    process = subprocess.Popen([sys.executable, '-c', start, *argv, *[picture]*(argv[0] == 'read')],
+                               stdin=subprocess.PIPE, stdout=write,
                                stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(ROOT)))
     os.close(write)
     os.close(read)
@@ -285,7 +299,8 @@ def test_a_closed_pipe_is_quiet(argv, picture):
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='there is no /dev/full')
 def test_a_full_disk_is_a_sentence(picture):
     with open('/dev/full', 'wb') as full:
-        done = subprocess.run([sys.executable, '-m', 'asl_signs.cli', 'read', '--no-hands', picture], stdout=full, stderr=subprocess.PIPE,
+        done = subprocess.run([sys.executable, '-m', 'asl_signs.cli', 'read', '--no-hands', picture], stdout=full,
+                              stderr=subprocess.PIPE,
                               env=dict(os.environ, PYTHONPATH=str(ROOT)))
     assert done.returncode == 1 and b'No space left' in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -322,9 +337,11 @@ def test_what_is_missing_is_named_as_pip_knows_it(module, package, picture):
     assert done.stderr.strip().lower().endswith(f'pip install {package}')
 
 
-BROKEN = {'AttributeError': "raise AttributeError('no attribute get_spec')", 'TypeError': "raise TypeError('too few arguments')",
+BROKEN = {'AttributeError': "raise AttributeError('no attribute get_spec')",
+          'TypeError': "raise TypeError('too few arguments')",
           'a library of the system': "raise ImportError('libgomp.so.1: cannot open shared object file')",
-          'half of it': 'import onnxruntime.capi_of_another_version', 'an older half': 'from os import no_such_function'}
+          'half of it': 'import onnxruntime.capi_of_another_version',
+          'an older half': 'from os import no_such_function'}
 
 
 @pytest.mark.parametrize('code', BROKEN.values(), ids=BROKEN)
@@ -337,7 +354,8 @@ def test_what_is_broken_is_not_called_missing(code, picture, tmp_path):
 
 
 def test_what_a_library_lacks_is_said_with_its_name(picture, tmp_path):
-    done = command('read', '--no-hands', picture, code=fake(tmp_path, 'onnxruntime', 'import no_such_module'), text=True)
+    done = command('read', '--no-hands', picture, code=fake(tmp_path, 'onnxruntime', 'import no_such_module'),
+                   text=True)
     assert 'no_such_module is missing, and onnxruntime needs it: pip install --upgrade onnxruntime' in done.stderr
 
 

@@ -1,4 +1,4 @@
-"Reading where something around it is odd: other users, a missing home, broken libraries, forks, what leaves the machine and what reaches the terminal"
+"Reading in odd surroundings: other users, no home, broken libraries, forks; what leaves the machine, or is printed"
 import os, pickle, re, shutil, subprocess, sys, threading, warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +12,11 @@ from asl_signs.runtime.reader import SignReader
 from asl_signs.core.cache import QUIET
 
 TESTS = Path(__file__).resolve().parent
-PLACES = [Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere'), TESTS.parent.parent/'shared'/'data'/'hand_landmarker.task']
+PLACES = [Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere'),
+          TESTS.parent.parent/'shared'/'data'/'hand_landmarker.task']
 TASK = next((file for file in PLACES if file.is_file()), None)
-mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')), reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
+mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')),
+                               reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
 root = pytest.mark.skipif(os.name != 'posix' or os.geteuid() != 0, reason='only root may become another user')
 forks = pytest.mark.skipif(not hasattr(os, 'fork'), reason='this system does not fork')
 WAIT = 300 # seconds, before a process is said to hang
@@ -22,16 +24,19 @@ WAIT = 300 # seconds, before a process is said to hang
 
 def python(script, home=None, **environment):
     "A Python process that runs a script, with nothing set that would decide about telemetry, caches or weights"
-    unset = {*QUIET, 'ASL_SIGNS_CACHE', 'ASL_SIGNS_HAND_MODEL', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'XDG_STATE_HOME'}
+    unset = {*QUIET, 'ASL_SIGNS_CACHE', 'ASL_SIGNS_HAND_MODEL', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME',
+             'XDG_STATE_HOME'}
     known = {name: value for name, value in os.environ.items() if name not in unset}
     if home: known['HOME'] = str(home)
     known['PYTHONPATH'] = os.pathsep.join([str(TESTS.parent), os.environ.get('PYTHONPATH', '')])
     command = script if isinstance(script, list) else [sys.executable, '-c', script]
-    return subprocess.run(command, env=known | {name: str(value) for name, value in environment.items()}, capture_output=True, text=True, timeout=WAIT)
+    return subprocess.run(command, env=known | {name: str(value) for name, value in environment.items()},
+                          capture_output=True, text=True, timeout=WAIT)
 
 
 def left_in(home): # but for matplotlib's list of fonts, which it makes once
-    return [str(file.relative_to(home)) for file in Path(home).rglob('*') if file.is_file() and 'matplotlib' not in str(file) and 'fontconfig' not in str(file)]
+    return [str(file.relative_to(home)) for file in Path(home).rglob('*') if file.is_file()
+            and 'matplotlib' not in str(file) and 'fontconfig' not in str(file)]
 
 
 # What leaves the machine
@@ -82,7 +87,8 @@ LOOKS = '''if True:
 @pytest.mark.skipif(not shutil.which('strace') or sys.platform != 'linux', reason='needs strace')
 def test_mediapipe_looks_up_no_host(tmp_path):
     log = tmp_path/'calls'
-    done = python(['strace', '-f', '-qq', '-e', 'trace=connect,sendto,sendmmsg', '-o', str(log), sys.executable, '-c', LOOKS], tmp_path, ASL_SIGNS_HAND_MODEL=TASK)
+    done = python(['strace', '-f', '-qq', '-e', 'trace=connect,sendto,sendmmsg', '-o', str(log), sys.executable, '-c',
+                   LOOKS], tmp_path, ASL_SIGNS_HAND_MODEL=TASK)
     if 'ptrace' in done.stderr: pytest.skip('strace may not look at processes here')
     assert 'looked' in done.stdout, done.stderr
     assert not [line for line in log.read_text().splitlines() if 'AF_INET' in line or 'googleapis' in line]
@@ -92,7 +98,8 @@ def test_mediapipe_looks_up_no_host(tmp_path):
 def test_mediapipe_has_no_certificates_to_report_with(monkeypatch):
     from mediapipe.tasks.python import vision
     seen = {}
-    monkeypatch.setattr(vision.HandLandmarker, 'create_from_options', lambda options: seen.update(options=options.base_options.to_ctypes()))
+    monkeypatch.setattr(vision.HandLandmarker, 'create_from_options',
+                        lambda options: seen.update(options=options.base_options.to_ctypes()))
     finding.load_landmarker(TASK, .5)
     assert not Path(os.fsdecode(seen['options'].ca_bundle_path)).exists()
 
@@ -121,7 +128,8 @@ def test_mediapipe_writes_nothing_on_the_terminal(tmp_path):
     assert (done.stdout.strip(), done.stderr) == ('looked', '')
 
 
-OWN = b'INFO: [environment.cc:36] Creating LiteRT environment\nW0000 00:00:1795.5  8987 x.cc:1] not aligned\nWARNING: Logging before InitGoogle() is written to STDERR\n'
+OWN = (b'INFO: [environment.cc:36] Creating LiteRT environment\nW0000 00:00:1795.5  8987 x.cc:1] not aligned\n'
+       b'WARNING: Logging before InitGoogle() is written to STDERR\n')
 
 def test_what_others_write_meanwhile_arrives(capfd):
     with quiet():
@@ -152,7 +160,8 @@ def test_threads_take_turns_and_the_terminal_comes_back(capfd):
 @pytest.mark.parametrize('how', ['2>&-', '2>/dev/full', '2>/dev/null'])
 @pytest.mark.skipif(os.name != 'posix', reason='closes streams as a shell does')
 def test_without_a_terminal_it_works_all_the_same(how):
-    script = 'from asl_signs.runtime.finder import quiet\nimport os\nfile = open(os.devnull, "wb")\nwith quiet(): print("done")'
+    script = ('from asl_signs.runtime.finder import quiet\nimport os\nfile = open(os.devnull, "wb")\n'
+              'with quiet(): print("done")')
     assert python(['sh', '-c', f'{sys.executable} -c \'{script}\' {how}']).stdout == 'done\n'
 
 
@@ -162,16 +171,20 @@ def test_without_a_terminal_it_works_all_the_same(how):
 def broken(tmp_path, monkeypatch):
     "A function that puts a package of this name and content where Python finds it first"
     def put(name, content):
-        for known in [known for known in sys.modules if known.split('.')[0] == name]: monkeypatch.delitem(sys.modules, known)
+        for known in [known for known in sys.modules if known.split('.')[0] == name]:
+            monkeypatch.delitem(sys.modules, known)
         (tmp_path/name).mkdir()
         (tmp_path/name/'__init__.py').write_text(content)
         monkeypatch.syspath_prepend(str(tmp_path))
     return put
 
 
-BROKEN = {'TypeError': "raise TypeError('unhashable type')", 'AttributeError': "import os; os.no_such_thing", 'SyntaxError': 'def', 'a module of it': '', 'a module that it needs': 'import no_such_module_at_all',
-          'ImportError': "raise ImportError('numpy.core.multiarray failed to import')", 'ValueError': "raise ValueError('numpy.dtype size changed')",
-          'its own library': "raise OSError('/site/mediapipe/tasks/c/libmediapipe.so: cannot open shared object file: No such file or directory')"}
+BROKEN = {'TypeError': "raise TypeError('unhashable type')", 'AttributeError': "import os; os.no_such_thing",
+          'SyntaxError': 'def', 'a module of it': '', 'a module that it needs': 'import no_such_module_at_all',
+          'ImportError': "raise ImportError('numpy.core.multiarray failed to import')",
+          'ValueError': "raise ValueError('numpy.dtype size changed')",
+          'its own library': "raise OSError('/site/mediapipe/tasks/c/libmediapipe.so: cannot open shared object file: "
+                             "No such file or directory')"}
 
 @pytest.mark.parametrize('what', BROKEN)
 def test_a_broken_mediapipe_gives_its_reason_and_whole_pictures_are_read(what, broken, monkeypatch, tmp_path):
@@ -182,7 +195,8 @@ def test_a_broken_mediapipe_gives_its_reason_and_whole_pictures_are_read(what, b
         warnings.simplefilter('always')
         assert SignReader().read(picture).top == alone.read(picture).top
     said = ' '.join(str(one.message) for one in said)
-    assert 'MediaPipe is installed, but cannot be loaded' in said and 'not installed' not in said and 'missing' not in said and 'apt-get' not in said
+    assert 'MediaPipe is installed, but cannot be loaded' in said and 'not installed' not in said
+    assert 'missing' not in said and 'apt-get' not in said
     with pytest.raises(HandsError, match='is installed, but cannot be loaded'): SignReader(hands=True).read(picture)
 
 
@@ -190,16 +204,20 @@ def test_a_mediapipe_that_breaks_while_it_looks(monkeypatch):
     def detect(self, pixels): raise RuntimeError('the graph has errors')
     monkeypatch.setattr(HandFinder, 'detect', detect)
     monkeypatch.setattr('asl_signs.runtime.reader.reason_against_hands', lambda: '')
-    with pytest.warns(UserWarning, match='RuntimeError: the graph has errors'): assert SignReader().read(portrait('K')).best
+    with pytest.warns(UserWarning, match='RuntimeError: the graph has errors'):
+        assert SignReader().read(portrait('K')).best
 
 
 def test_a_module_of_no_known_origin_is_no_reason_to_stop(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mediapipe', type(sys)('mediapipe')) # has no __spec__
     for module in (model, finding): monkeypatch.setattr(module, 'hand_model', lambda *_, **__: Path('weights'))
-    with pytest.warns(UserWarning, match='MediaPipe is installed, but cannot be loaded'): SignReader().read(portrait('K'))
+    with pytest.warns(UserWarning, match='MediaPipe is installed, but cannot be loaded'):
+        SignReader().read(portrait('K'))
 
 
-@pytest.mark.parametrize('content, words', [("raise ImportError('DLL load failed')", 'onnxruntime is installed, but cannot be loaded .*DLL load failed'), (None, 'onnxruntime is missing: pip install')])
+@pytest.mark.parametrize('content, words', [("raise ImportError('DLL load failed')",
+                                             'onnxruntime is installed, but cannot be loaded .*DLL load failed'),
+                                             (None, 'onnxruntime is missing: pip install')])
 def test_onnx_runtime_that_cannot_be_loaded(content, words, broken, monkeypatch):
     from asl_signs.runtime.bundle import BundleError
     if content: broken('onnxruntime', content)
@@ -248,7 +266,8 @@ def public(tmp_path_factory):
         yield Path(folder)
 
 
-needs_mediapipe = pytest.mark.skipif(not find_spec('mediapipe'), reason='needs mediapipe: without it, that is the reason')
+needs_mediapipe = pytest.mark.skipif(not find_spec('mediapipe'),
+                                     reason='needs mediapipe: without it, that is the reason')
 
 @root
 @needs_mediapipe
@@ -256,7 +275,8 @@ needs_mediapipe = pytest.mark.skipif(not find_spec('mediapipe'), reason='needs m
 def test_a_home_that_may_not_be_read(user, public):
     (public/'home').mkdir(mode=0o700)
     done = python(READ + f'    become({user})\n    read()', public/'home')
-    assert re.search(r'The hand model at .*home.* may not be read by this user.*\|SAME\|False', done.stdout), done.stdout + done.stderr
+    said = r'The hand model at .*home.* may not be read by this user.*\|SAME\|False'
+    assert re.search(said, done.stdout), done.stdout + done.stderr
 
 
 @root
@@ -272,7 +292,8 @@ def test_no_home_and_no_entry(public):
 def test_with_a_good_model_hands_are_found_all_the_same(home, public):
     (public/'home').mkdir(mode=0o700)
     unset = "del os.environ['HOME']" if home == 'unset' else 'pass'
-    done = python(READ + f'    become(12345)\n    {unset}\n    read()', public/'home', ASL_SIGNS_HAND_MODEL=TASK, LOADED=TASK)
+    done = python(READ + f'    become(12345)\n    {unset}\n    read()', public/'home', ASL_SIGNS_HAND_MODEL=TASK,
+                  LOADED=TASK)
     assert done.stdout.strip().endswith('|True'), done.stdout + done.stderr
 
 
@@ -282,7 +303,8 @@ def test_a_model_that_may_not_be_read(public):
     (public/'model.task').write_bytes(b'weights')
     (public/'model.task').chmod(0o600)
     done = python(READ + '    become(12345)\n    read()', public, ASL_SIGNS_HAND_MODEL=public/'model.task')
-    assert re.search(r'The hand model at .*model.task may not be read by this user.*\|SAME\|False', done.stdout), done.stdout + done.stderr
+    said = r'The hand model at .*model.task may not be read by this user.*\|SAME\|False'
+    assert re.search(said, done.stdout), done.stdout + done.stderr
 
 
 @root
@@ -293,7 +315,8 @@ def test_a_cache_of_somebody_else(make, public):
         with {make}(cache_dir()/'deep'/'K.pth'): pass
     except OSError as e: print(type(e).__name__, e)'''
     done = python(script, public, ASL_SIGNS_CACHE=public/'cache')
-    assert re.search('CacheError .*cannot be written to: Permission denied.*set ASL_SIGNS_CACHE', done.stdout), done.stdout + done.stderr
+    said = 'CacheError .*cannot be written to: Permission denied.*set ASL_SIGNS_CACHE'
+    assert re.search(said, done.stdout), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize('name', ['~', '~nobodyhere/model.task'])
@@ -319,7 +342,11 @@ FORK = '''if True:
     from asl_signs.datasets.drawing import portrait
     from asl_signs.runtime.reader import SignReader
     import test_surroundings as here
-    def child(reader, many): return [one.best for one in reader.read_many([portrait(sign) for sign in 'KLV'], progress=False)] if many else [reader.read(portrait(sign)).best for sign in 'KLV']
+    def child(reader, many):
+        pictures = [portrait(sign) for sign in 'KLV']
+        readings = reader.read_many(pictures, progress=False) if many else map(reader.read, pictures)
+        return [one.best for one in readings]
+
     if __name__ == '__main__':
         reader = {reader}
         expected = child(reader, False)
@@ -329,7 +356,8 @@ FORK = '''if True:
                 del reader
                 end(0 if same else 7)
             assert os.waitpid(number, 0)[1] == 0, end
-        with multiprocessing.get_context('fork').Pool(2) as pool: assert pool.starmap(child, [(reader, many) for many in (False, True)]) == [expected]*2
+        with multiprocessing.get_context('fork').Pool(2) as pool:
+            assert pool.starmap(child, [(reader, many) for many in (False, True)]) == [expected]*2
         assert child(reader, True) == expected # and the parent goes on
         print('all read')'''
 
@@ -420,7 +448,8 @@ def test_a_reader_is_pickled_as_its_settings():
     reader = SignReader(hands=False, views=2, threshold=.25, threads=1)
     reading = reader.read(portrait('K'))
     again = pickle.loads(pickle.dumps(reader))
-    assert (again.hands, again.views, again.threshold, again.threads, again.bundle.folder) == (False, 2, .25, 1, reader.bundle.folder.absolute())
+    assert (again.hands, again.views, again.threshold, again.threads) == (False, 2, .25, 1)
+    assert again.bundle.folder == reader.bundle.folder.absolute()
     assert again.read(portrait('K')).top == reading.top
     assert len(pickle.dumps(reader)) < 1000
 
@@ -429,13 +458,16 @@ def test_a_reader_is_sent_to_a_new_process():
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
     reader = SignReader(hands=False)
-    with ProcessPoolExecutor(1, get_context('spawn')) as pool: told = pool.submit(reader.read, portrait('K')).result(WAIT)
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        told = pool.submit(reader.read, portrait('K')).result(WAIT)
     assert told.top == reader.read(portrait('K')).top
 
 
 @pytest.mark.skipif(not find_spec('onnxscript'), reason='needs onnx and onnxscript')
 @pytest.mark.parametrize('name', ['onnx', 'onnxscript'])
-@pytest.mark.parametrize('content, words', [("raise AttributeError('half updated')", 'is installed, but cannot be loaded .AttributeError: half updated'), (None, "is missing: pip install 'asl_signs.export.'")])
+@pytest.mark.parametrize('content, words', [("raise AttributeError('half updated')",
+                                             'is installed, but cannot be loaded .AttributeError: half updated'),
+                                             (None, "is missing: pip install 'asl_signs.export.'")])
 def test_an_exporter_that_cannot_be_loaded(name, content, words, broken, monkeypatch):
     from asl_signs.models.export import ExportError, graph_of
     if content: broken(name, content)

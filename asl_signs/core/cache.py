@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'taught_dir', 'no_telemetry', 'writing', 'atomic_path', 'lock',
-           'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'exit_status',
-           'record', 'recorded', 'measured']
+           'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record', 'recorded',
+           'measured']
 
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
 import ctypes, errno, hashlib, json, math, os, sys
@@ -25,14 +25,18 @@ def _expanded(path, variable):
         why = f'{variable} is {path}, but this user has no such home folder ({e}).'
         raise CacheError(f'{why} Write the path out.') from e
 
+def _system_place(kind, variable, below=''):
+    "The folder that a variable names, or the system's for this kind of file"
+    if named := os.environ.get(variable): return _expanded(named, variable)
+    import platformdirs # not above: who only reads pictures need not have it
+    with suppress(RuntimeError): # without a home folder newer platformdirs raise; older ones say '~/.cache/asl_signs'
+        place = getattr(platformdirs, f'user_{kind}_path')('asl_signs', appauthor=False)
+        if place.is_absolute(): return place/below
+    raise CacheError(f'This user has no home folder. Set {variable} to a folder that can be written to.')
+
 def cache_dir() -> Path: # a folder; it need not exist yet; CacheError without a home folder or another one named
     "Where what can be made again is kept: `ASL_SIGNS_CACHE`, or the system's place for caches"
-    if named := os.environ.get('ASL_SIGNS_CACHE'): return _expanded(named, 'ASL_SIGNS_CACHE')
-    from platformdirs import user_cache_path # not above: who only reads pictures need not have it
-    with suppress(RuntimeError): # without a home folder newer platformdirs raise; older ones say '~/.cache/asl_signs'
-        if (place := user_cache_path('asl_signs', appauthor=False)).is_absolute(): return place
-    raise CacheError('This user has no home folder, and so no place for a cache. '
-                     'Set ASL_SIGNS_CACHE to a folder that can be written to.')
+    return _system_place('cache', 'ASL_SIGNS_CACHE')
 
 # %% ../../nbs/core/02_cache.ipynb #43509c7a
 def out_dir() -> Path: # a folder; it need not exist yet
@@ -43,12 +47,7 @@ def out_dir() -> Path: # a folder; it need not exist yet
 # %% ../../nbs/core/02_cache.ipynb #d31e7d54
 def taught_dir() -> Path: # a folder; it need not exist yet; CacheError without a home folder or another one named
     "Where is kept what readers were taught: `ASL_SIGNS_TAUGHT`, or the system's place for a user's data"
-    if named := os.environ.get('ASL_SIGNS_TAUGHT'): return _expanded(named, 'ASL_SIGNS_TAUGHT')
-    from platformdirs import user_data_path # not above: who only reads pictures need not have it
-    with suppress(RuntimeError):
-        if (place := user_data_path('asl_signs', appauthor=False)).is_absolute(): return place/'taught'
-    raise CacheError('This user has no home folder, and so no place for what was taught. '
-                     'Set ASL_SIGNS_TAUGHT to a folder that can be written to.')
+    return _system_place('data', 'ASL_SIGNS_TAUGHT', 'taught')
 
 # %% ../../nbs/core/02_cache.ipynb #a59d69a4
 QUIET = dict( # what asks each library to report nothing
@@ -189,18 +188,6 @@ def why_not_loaded(error:Exception, # raised while it was imported
     if absent not in ('', name): return f'{absent} is missing, and {name} needs it: pip install --upgrade {name}'
     return (f'{name} is installed, but cannot be loaded ({type(error).__name__}: {error}). '
             f'Install it anew: pip install --force-reinstall {name}')
-
-# %% ../../nbs/core/02_cache.ipynb #1a2610f6
-def exit_status(run,    # does what a command was asked, given its arguments
-                args,   # of the command line
-                *errors # exceptions whose messages are for people, beside ImportError
-               ) -> int: # 0; 1 if one of them was raised
-    "Run a command, and say in a sentence on standard error what goes wrong"
-    try: run(args)
-    except ModuleNotFoundError as e: print(f'{e.name} is missing: pip install {e.name}', file=sys.stderr)
-    except (ImportError, *errors) as e: print(e, file=sys.stderr)
-    else: return 0
-    return 1
 
 # %% ../../nbs/core/02_cache.ipynb #be477757
 def record(name:str,     # what was measured, e.g. 'second test set'

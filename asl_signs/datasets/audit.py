@@ -108,14 +108,14 @@ def _inspect_people(files):
     names = [*map(person_of, files)]
     return rows.assign(set=names, person=names, sign=[file.parent.name for file in files], copy=False)
 
-def _among_people(rows, hands):
+def _among_people(rows):
     "Sentences about copies and labels of people"
     if 'person' not in rows: return []
     good = rows[(rows.problem == '') & ~rows['copy']]
     groups = {name: [*group.file] for name, group in good.groupby('set')}
     people = good[good.person.notna()]
     pairs = near_copies(groups, {*people.person})
-    return [*([copies_in_words(pairs)] if pairs else []), *slips_in_words(slipped_labels([*people.file], hands))]
+    return [*([copies_in_words(pairs)] if pairs else []), *slips_in_words(slipped_labels(people.file))]
 
 # %% ../../nbs/datasets/07_audit.ipynb #5b62cea4
 @dataclass
@@ -133,7 +133,6 @@ class Audit:
 
 def check_data(source=(),  # a folder or archive, or several; (): people alone
                people=(),  # folders or zips of people, as `people_files` takes them
-               hands=None, # `Hands` of people's pictures, which find more slipped labels; None: edges are compared
                signs=SIGNS # the vocabulary of people
               ) -> Audit:  # shows itself as a table and sentences; DataError if there is nothing to check
     "Look at every picture of a source and of people, and say what they hold and what is the matter"
@@ -143,4 +142,4 @@ def check_data(source=(),  # a folder or archive, or several; (): people alone
     parts = [inspect(found) for inspect, found in ((inspect_all, files), (_inspect_people, theirs)) if found]
     if not parts: raise DataError('Name a folder of pictures, or people: there is nothing to check.')
     rows = pd.concat(parts, ignore_index=True)
-    return Audit(rows, summary(rows), [*findings(rows), *remarks, *_among_people(rows, hands)])
+    return Audit(rows, summary(rows), [*findings(rows), *remarks, *_among_people(rows)])

@@ -11,19 +11,18 @@ from collections import defaultdict
 from pathlib import Path
 import numpy as np
 from ..core.cache import atomic_path, cache_dir, fingerprint
-from ..core.signs import named_sign
+from ..core.signs import sign_of
 from .archives import DataError
 from .people import person_of
 from .sets import SignData, unreadable
 from .similarity import thumbnails
 
 # %% ../../nbs/datasets/12_copies.ipynb #5c96bdc1
-_LIMIT, _SIDE, _BLOCK = .98, 32, 1024 # correlation of a near copy; pixels of a thumbnail; pictures compared at a time
+_LIMIT, _SIDE, _BLOCK = .98, 32, 256 # correlation of a near copy; pixels of a thumbnail; pictures compared at a time
 
-def near_copies(groups,            # name of a person or set -> its pictures, which are not compared with each other
-                people=None,       # names of which at least one takes part in each pair; None: all
-                limit:float=_LIMIT # correlation from which a picture is a near copy, at most 1
-               ) -> list:          # of (file, other file, correlation), at most one a file; mirrored copies count
+def near_copies(groups,     # name of a person or set -> its pictures, which are not compared with each other
+                people=None # names of which at least one takes part in each pair; None: all
+               ) -> list:   # of (file, other file, correlation), at most one a file; mirrored copies count
     "Pictures that are in two groups"
     groups = {name: [*group] for name, group in groups.items() if len(group)}
     meant = {*groups} if people is None else {*people}
@@ -31,34 +30,21 @@ def near_copies(groups,            # name of a person or set -> its pictures, wh
     files = [file for name in names for file in groups[name]]
     ends = np.cumsum([0, *(len(groups[name]) for name in names)])
     parts = [(start, end) for name, start, end in zip(names, ends, ends[1:]) if name in meant]
-    found = (_alike(files, parts, limit) if parts else {}) | _same(files, parts)
+    found = (_alike(files, parts) if parts else {}) | _same(files, parts)
     return [(files[i], files[j], float(similarity)) for (i, j), similarity in sorted(found.items())]
 
-def _alike(files, parts, limit):
-    "Near copies: (place, other place) -> correlation"
-    rows = thumbnails(files, _SIDE)
-    rows[[(named_sign(file) or Path(file).parent.name) == 'nothing' for file in files]] = 0
+def _alike(files, parts):
+    "Near copies, of each picture the most similar one: (place, other place) -> correlation"
+    rows, found = thumbnails(files, _SIDE), {}
+    rows[[sign_of(file, None) == 'nothing' for file in files]] = 0
     mirrored = rows.reshape(-1, _SIDE, _SIDE)[:, :, ::-1].reshape(rows.shape)
-    coarse, found = [*map(_halved, (rows, mirrored))], {}
     for start, end in parts:
-        for at in range(start, end, _BLOCK):
-            asked = coarse[0][at:min(at + _BLOCK, end)]
-            for some, fine in zip(coarse, (rows, mirrored)): # a quarter of the pixels first, which is faster
-                for i, j in np.argwhere(asked @ some[end:].T > limit - .01) + (at, end):
-                    similarity = rows[i] @ fine[j]
-                    if similarity >= limit: found[i, j] = min(1, max(similarity, found.get((i, j), 0)))
-    return _best(found)
-
-def _halved(rows):
-    small = rows.reshape(-1, _SIDE//2, 2, _SIDE//2, 2).mean((2, 4)).reshape(len(rows), -1)
-    return small/np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-9)
-
-def _best(found):
-    "Of each place only the most similar other one"
-    best = {}
-    for (i, j), similarity in found.items():
-        if similarity > best.get(i, (0, 0))[0]: best[i] = similarity, j
-    return {(i, j): similarity for i, (similarity, j) in best.items()}
+        for at in range(start, end if end < len(rows) else start, _BLOCK): # behind the last part there is nothing
+            asked = rows[at:min(at + _BLOCK, end)]
+            products = np.maximum(asked @ rows[end:].T, asked @ mirrored[end:].T)
+            best = zip(products.argmax(1).tolist(), products.max(1).tolist())
+            found |= {(i, end + j): min(1, alike) for i, (j, alike) in enumerate(best, at) if alike >= _LIMIT}
+    return found
 
 def _same(files, parts):
     "Files of the same bytes: (place, other place) -> 1"

@@ -31,15 +31,9 @@ def _holds_pictures(folder):
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e15
 def _find_dataset(slug):
     "The folder of a data set that is on this machine already; None: not here"
-    found = (version for place in places() for depth in range(4)
-             for folder in _named(slug, place, depth) for version in _versions(folder))
+    below = Path(slug).name, slug, f'datasets/{slug}'
+    found = (version for place in places() for name in below for version in _versions(place/name))
     return next(filter(_holds_pictures, found), None)
-
-def _named(slug, place, depth):
-    owner, name = slug.split('/')
-    found = [folder for folder in place.glob('*/'*depth + name) if folder.is_dir()]
-    seen = [f for f in found if not any(part.startswith('.') for part in f.relative_to(place).parts)]
-    return sorted(folder for folder in seen if depth == 0 or folder.parent.name == owner)
 
 def _versions(folder):
     numbered = [version for version in (folder/'versions').glob('*') if version.name.isdigit()]
@@ -53,44 +47,30 @@ def _check_room(slug, here=0):
     what = f'{slug} (archive {packed:.2f} GB, unpacked {unpacked:.2f} GB, already there {here/1e9:.2f} GB)'
     check_room(what, round((packed + unpacked)*1e9) - here, cache_dir())
 
-# %% ../../nbs/datasets/03_kaggle.ipynb #4a661e25
-def _credentials() -> str: # e.g. 'the variable KAGGLE_API_TOKEN', or '' if there are none
-    "Where Kaggle's client finds credentials; they are not read"
-    home = Path('~/.kaggle').expanduser()
-    config = Path(os.environ.get('KAGGLE_CONFIG_DIR') or home)
-    places = [('KAGGLE_API_TOKEN', 'the variable KAGGLE_API_TOKEN'), home/'access_token', home/'access_token.txt',
-              ('KAGGLE_KEY', 'the variables KAGGLE_USERNAME and KAGGLE_KEY'),
-              config/'kaggle.json', home/'credentials.json']
-    for place in places:
-        if isinstance(place, tuple) and os.environ.get(place[0]): return place[1]
-        if isinstance(place, Path) and place.exists(): return f'the file {place}'
-    return ''
-
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e29
-_SETTINGS = 'https://www.kaggle.com/settings/api'
+_TOKEN = 'a token from https://www.kaggle.com/settings/api'
 _BROWSER = 'download {page} in a browser and set ASL_SIGNS_DATA to the folder it is in.'
-_CAUSES = { # in the client's words (a pattern) -> (what is wrong, what to do next)
-    'No space left': ('The disk is full.', 'Make room, or set ASL_SIGNS_CACHE to a folder on a larger disk.'),
-    'SSLError|CERTIFICATE_VERIFY': (
-        'The connection to Kaggle is not trusted on this machine.',
-        'If a proxy opens connections, set REQUESTS_CA_BUNDLE to the file with its certificate.'),
-    '401 Client Error|Authentication required|Unauthori[sz]ed|Unauthenticated': (
-        'Kaggle does not accept {who} (401).', '{fix}'),
-    '403 Client Error|[Dd]enied|[Ff]orbidden|consent': (
-        'Kaggle does not give {slug} to {who} (403).',
-        'Open {page}, sign in and accept what it asks; then set KAGGLE_API_TOKEN to a token '
-        f'from {_SETTINGS}'),
-    '404 Client Error|[Nn]ot [Ff]ound': (
-        'Kaggle has no data set {slug} any more (404).',
-        'Search for it in a browser, download it there and set ASL_SIGNS_DATA to the folder it is in.'),
-    r'429 Client Error|Too Many Requests|5\d\d Server Error': (
-        'Kaggle is too busy to answer.', 'Wait some minutes, then run this again.'),
-    'IncompleteRead|Connection broken|Connection aborted|Read timed out|expected size|User cancelled': (
-        'The download of {slug} was cut off.', 'Run this again; it goes on where it stopped.'),
-    'Max retries|ProxyError|Failed to establish|NameResolution|ConnectTimeout|unreachable': (
-        'Kaggle cannot be reached from this machine.', f'Check the network, or {_BROWSER}'),
-    'No module named .?kaggle': ("Kaggle's client is missing.", 'Install it: pip install "kaggle>=2.2.5"')}
-_UNKNOWN = ("Kaggle's client could not fetch {slug}, and its last words were \"{last}\".",
+_CAUSES = { # in the client's words (a pattern) -> what is wrong, and what to do next
+    'No space left': 'The disk is full. Make room, or set ASL_SIGNS_CACHE to a folder on a larger disk.',
+    'SSLError|CERTIFICATE_VERIFY':
+        'The connection to Kaggle is not trusted on this machine. If a proxy opens connections, set '
+        'REQUESTS_CA_BUNDLE to the file with its certificate.',
+    '401 Client Error|Authentication required|Unauthori[sz]ed|Unauthenticated':
+        f'Kaggle does not accept who is asking (401). Make {_TOKEN}, and set the variable KAGGLE_API_TOKEN to it. '
+        'Replace older credentials, there or in ~/.kaggle, or remove them: public data sets need none.',
+    '403 Client Error|[Dd]enied|[Ff]orbidden|consent':
+        'Kaggle does not give {slug} to who is asking (403). Open {page}, sign in and accept what it asks; '
+        f'then set KAGGLE_API_TOKEN to {_TOKEN}.',
+    '404 Client Error|[Nn]ot [Ff]ound':
+        'Kaggle has no data set {slug} any more (404). Search for it in a browser, download it there and set '
+        'ASL_SIGNS_DATA to the folder it is in.',
+    r'429 Client Error|Too Many Requests|5\d\d Server Error':
+        'Kaggle is too busy to answer. Wait some minutes, then run this again.',
+    'IncompleteRead|Connection broken|Connection aborted|Read timed out|expected size|User cancelled':
+        'The download of {slug} was cut off. Run this again; it goes on where it stopped.',
+    'Max retries|ProxyError|Failed to establish|NameResolution|ConnectTimeout|unreachable':
+        f'Kaggle cannot be reached from this machine. Check the network, or {_BROWSER}'}
+_UNKNOWN = ("Kaggle's client could not fetch {slug}, and its last words were \"{last}\". "
             f'Run this again, or {_BROWSER}')
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e31
@@ -103,14 +83,9 @@ def _blank(words):
 
 def _explain(lines, slug):
     "What the words of Kaggle's client mean to somebody who wants the data set, and a next step"
-    where, page = _credentials(), f'https://www.kaggle.com/datasets/{slug}'
-    who = f'the credentials in {where}' if where else 'a visitor without an account'
-    fix = (f'Replace them by a token from {_SETTINGS}, or remove them: public data sets need none.'
-           if where else f'Make a token at {_SETTINGS} and set the variable KAGGLE_API_TOKEN to it.')
-    causes = (cause for line in reversed(lines)
-              for words, cause in _CAUSES.items() if re.search(words, line))
+    causes = (cause for line in reversed(lines) for words, cause in _CAUSES.items() if re.search(words, line))
     last = _blank(next(filter(None, reversed(lines)), 'nothing'))
-    return ' '.join(next(causes, _UNKNOWN)).format(slug=slug, page=page, who=who, fix=fix, last=last)
+    return next(causes, _UNKNOWN).format(slug=slug, page=f'https://www.kaggle.com/datasets/{slug}', last=last)
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e40
 _PROGRESS = re.compile(r'\d+%\||Resuming from|Retrying in')
@@ -119,19 +94,17 @@ def _run_client(slug, folder):
     "Let Kaggle's client fetch an archive, and pass its progress on; its exit status and its other last lines"
     command = [sys.executable, '-m', 'kaggle', 'datasets', 'download', '-d', slug, '-p', str(folder)]
     env = os.environ | dict(PYTHONUNBUFFERED='1', PYTHONIOENCODING='utf-8')
-    lines, end = deque(maxlen=50), '' # the end of the line of progress, if there is one
+    lines = deque(maxlen=50)
     with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, encoding='utf-8', errors='replace') as client:
         try:
             for line in client.stdout: # as text, so that the \r between two bars ends a line as well
-                if _PROGRESS.search(line):
-                    end = '\n'
-                    print(f'\r{line.strip():79}', end='', file=sys.stderr, flush=True)
+                if _PROGRESS.search(line): print(f'\r{line.strip():79}', end='', file=sys.stderr, flush=True)
                 else: lines.append(line.strip())
         except BaseException:
             client.terminate()
             raise
-        finally: print(end=end, file=sys.stderr)
+        finally: print(file=sys.stderr)
     return client.returncode, list(lines)
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e45

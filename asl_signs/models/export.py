@@ -26,7 +26,8 @@ from ..runtime.reader import SignReader
 from ..runtime.teaching import USUAL
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS, sign_of
-from ..core.cache import atomic_path, exit_status, no_telemetry, why_not_loaded
+from ..core.cache import atomic_path, no_telemetry, why_not_loaded
+from ..core.commands import exit_status
 from .card import model_card
 
 # %% ../../nbs/models/04_export.ipynb #e0000006

@@ -20,7 +20,6 @@ from ..core.pictures import to_rgb
 from ..core.settings import Settings
 from ..core.signs import SIGNS, sign_of
 from ..datasets.rows import Pixels, get_rows, pixels_path
-from .joints import WeightedDL
 from .landmarker import LANDMARKER, LandmarkNet, landmark_net
 from ..runtime.crops import cut_square
 from ..runtime.landmarks import Hands
@@ -28,6 +27,7 @@ from ..train.augment import CropAside, RandomHandCrop, RandomMirror, camera_tfms
 from ..train.backdrop import RandomBackdrop
 from ..train.backbones import local_weights, weights_or_advice
 from ..train.callbacks import AverageWeights, fast_callbacks
+from ..train.loaders import WeightedDL
 
 # %% ../../nbs/models/02_pixels.ipynb #246689d4
 SQUARE = 160 # pixels, side of the kept squares: enough for a crop of 144 around most hands

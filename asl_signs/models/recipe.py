@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from sklearn.model_selection import GroupKFold
-from ..core.cache import CacheError, atomic_path, exit_status
+from ..core.cache import CacheError, atomic_path
+from ..core.commands import exit_status
 from ..core.pictures import PictureError
 from ..core.signs import SIGNS, sign_of
 from ..data import get_data

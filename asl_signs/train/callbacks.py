@@ -46,11 +46,10 @@ def fast_callbacks(model:nn.Module,    # the network
 class GrowPictures(Callback):
     "Train on small pictures first and on full ones in the end"
     order = 9 # after the batch is on the device, before precision is chosen
+    start, until = .5, .75 # share of the side at the beginning; share of the training after which it is full
     def __init__(self,
-                 start:float=.5,  # share of the full side at the beginning
-                 until:float=.75, # share of the training after which pictures are at full size
-                 step:int=16      # pixels; sides are multiples of this
-                ): self.start, self.until, self.step = start, until, step
+                 step:int=16 # pixels; sides are multiples of this
+                ): self.step = step
 
     def side(self,
              full:int,  # pixels, side of the full picture

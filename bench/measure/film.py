@@ -8,10 +8,11 @@ import time
 from datetime import date
 from pathlib import Path
 import numpy as np
+import pandas as pd
 from fastai.vision.all import RandomSplitter
 from asl_signs.data import get_data, train_small
 from asl_signs.core.signs import number_of
-from asl_signs.datasets.film import TAKES, films, nearest_similarity, similarity_by_distance
+from asl_signs.datasets.film import TAKES, films, nearest_similarity
 from asl_signs.datasets.similarity import thumbnails
 from measuring import RESULTS, parser, write
 
@@ -30,6 +31,17 @@ SPLITS = {
     'a random fifth': RandomSplitter(.2, seed=42),
     'frames 1201 to 1800, within a take': take_splitter(1201, 1800),
     **{f'frames {first} to {last}, a whole take': take_splitter(first, last) for first, last in TAKES}}
+
+
+def similarity_by_distance(files, distances):
+    "How similar frames of a sign are that lie so far apart: percentiles 10, 50 and 90 of correlations"
+    rows = {distance: [] for distance in distances}
+    for frames in films(files).values():
+        at, pictures = {number_of(frame): i for i, frame in enumerate(frames)}, thumbnails(frames)
+        for distance, found in rows.items():
+            found += [pictures[i] @ pictures[at[n + distance]] for n, i in at.items() if n + distance in at]
+    table = {distance: np.percentile(found, [10, 50, 90]) for distance, found in rows.items() if found}
+    return pd.DataFrame.from_dict(table, orient='index', columns=[10, 50, 90]).rename_axis('distance')
 
 
 def similarity_matrix(files, block):

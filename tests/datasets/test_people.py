@@ -12,9 +12,9 @@ from asl_signs.datasets.archives import DataError
 from asl_signs.datasets.audit import check_data
 from asl_signs.datasets.copies import near_copies
 from asl_signs.datasets.film import FilmError
-from asl_signs.datasets.people import (even_weights, kept_people, known_people, licence_table, people_files,
+from asl_signs.datasets.people import (even_weights, kept_people, published, licence_table, people_files,
                                        person_folds, person_of, person_splitter)
-from asl_signs.datasets.public import fetch_person
+from asl_signs.datasets.public import fetch_person, get_person
 from asl_signs.metrics.people import by_person
 
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_used_gets_a_sentence(tmp_path, case, words):
 
 
 def test_licences_are_quoted():
-    lines = licence_table(known_people()).splitlines()
+    lines = licence_table(published()).splitlines()
     assert len(lines) == 2 + 20 and all(line.count('|') == 6 for line in lines)
     assert '| p01 | keptsecret/ASLAlphabets @ 9702c7a745 |' in lines[2] and 'Apache-2.0' in lines[2]
 
@@ -233,7 +233,7 @@ def archive(commit, signs=SIGNS[:26], each=10, below='Image'):
 @pytest.fixture
 def github():
     server = ThreadingHTTPServer(('127.0.0.1', 0), GitHub)
-    server.asked, server.status, server.cut, server.body = [], 200, None, archive(known_people()['p05']['commit'])
+    server.asked, server.status, server.cut, server.body = [], 200, None, archive(published()['p05']['commit'])
     server.address = f'http://127.0.0.1:{server.server_port}'
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -243,7 +243,7 @@ def github():
 
 def test_public_people_are_fetched_once(github):
     folder = fetch_person('p05', github.address)
-    commit = known_people()['p05']['commit']
+    commit = published()['p05']['commit']
     assert folder == cache_dir()/'people'/'p05'
     assert github.asked == [f'/Techyrushi/Sign_To_Text_Conversion/zip/{commit}']
     assert len(people_files(['p05'])) == 260 and (folder/'A'/'A10.png').exists()
@@ -254,7 +254,7 @@ def test_public_people_are_fetched_once(github):
     'other commit': 'instead of 2cacaad953', 'a sign is missing': 'fewer than 10 pictures of Z', 'cut off': 'cut off',
     'no zip': 'not kept', 'gone': 'not there any more', 'nobody': 'cannot be reached'}.items())
 def test_what_comes_broken_is_not_kept(github, case, words):
-    commit = known_people()['p05']['commit']
+    commit = published()['p05']['commit']
     if case == 'other commit': github.body = archive('0'*40)
     if case == 'a sign is missing': github.body = archive(commit, SIGNS[:25])
     if case == 'cut off': github.cut = 1000
@@ -266,8 +266,8 @@ def test_what_comes_broken_is_not_kept(github, case, words):
 
 
 def test_no_sign_is_left_out_without_a_word(github, monkeypatch):
-    commit, spelt = known_people()['p01']['commit'], [*SIGNS[:26], 'Nothing', 'Space']
-    monkeypatch.setitem(known_people()['p01']['layout'], 'least', 2)
+    commit, spelt = published()['p01']['commit'], [*SIGNS[:26], 'Nothing', 'Space']
+    monkeypatch.setitem(published()['p01']['layout'], 'least', 2)
     github.body = archive(commit, [*spelt, 'Delete'], 2, 'train')
     with pytest.raises(DataError, match='fewer than 2 pictures of del. .* no sign: Delete'):
         fetch_person('p01', github.address)
@@ -279,19 +279,19 @@ def test_no_sign_is_left_out_without_a_word(github, monkeypatch):
 
 def test_a_size_that_is_not_known_is_said_to_be_unknown():
     from asl_signs.datasets.public import public_people
-    assert len(known_people()) == 20 and public_people().count('size unknown') == 5
+    assert len(published()) == 20 and public_people().count('size unknown') == 5
 
 
 def test_the_command_shows_a_licence_and_asks_first(github, monkeypatch, capsys):
     from asl_signs.cli import main
-    monkeypatch.setattr('asl_signs.datasets.public._PLACE', github.address)
     monkeypatch.setattr('sys.stdin', io.StringIO('no\n'))
-    assert main(['people', 'get', 'p05']) == 1 and not github.asked
+    assert main(['people', 'get', 'p05']) == 1 and not cache_dir().joinpath('people', 'p05').exists()
     assert 'MIT (2023 Rushikesh Chavan)' in capsys.readouterr().out
     assert main(['people', 'list']) == 0 and 'get p01' in capsys.readouterr().out
     assert main(['people', 'get', 'p06', '--yes']) == 1 and 'not to be fetched' in capsys.readouterr().err
-    monkeypatch.setattr('asl_signs.datasets.public.fetch_person', lambda name: fetch_person(name, github.address))
-    assert main(['people', 'get', 'p05', '--yes']) == 0 and len(people_files(['p05'])) == 260
+    monkeypatch.setattr('sys.stdin', io.StringIO('yes\n'))
+    assert get_person('p05', place=github.address) == 0 and len(people_files(['p05'])) == 260
+    assert get_person('p05', yes=True, place='http://127.0.0.1:9') == 0 # they are here
 
 
 def test_each_person_is_read_by_a_network_that_never_saw_them(tmp_path, monkeypatch):
@@ -302,17 +302,20 @@ def test_each_person_is_read_by_a_network_that_never_saw_them(tmp_path, monkeypa
     data = SignData(files, [], [], 'here', people=('ann', 'ben', 'cleo'))
     seen = []
 
-    def learner(data, settings, held):
-        train, kept = kept_people(held)(data.train)
-        assert {person_of(data.train[i]) for i in kept} == {*held} and len(train) + len(kept) == len(files)
-        return held
+    def get_dls(data, settings, splitter):
+        train, kept = splitter(data.train)
+        assert len(train) + len(kept) == len(files)
+        return {person_of(data.train[i]) for i in kept}
 
     def ask(held, asked):
-        assert {*map(person_of, asked)} == {*held}
+        assert {*map(person_of, asked)} == held
         seen.extend(asked)
         return np.eye(29)[[SIGNS.index('A')]*len(asked)]
 
-    monkeypatch.setattr(robust, '_learner_without', learner)
+    monkeypatch.setattr(robust, 'get_dls', get_dls)
+    monkeypatch.setattr(robust, 'new_learner', lambda dls, settings: dls)
+    monkeypatch.setattr(robust, 'trained', lambda learn, name, settings: learn)
+    monkeypatch.setattr(robust, 'model_name', lambda *_: 'any')
     monkeypatch.setattr(robust, 'ask', ask)
     found = robust.cross_validate_people(data, Settings(), folds=3)
     assert sorted(seen) == sorted(files[6:]) and len(found.report) == 4 + 9 + 4

@@ -110,12 +110,11 @@ def test_a_disk_that_is_too_small_is_said_before(files, monkeypatch):
 
 def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypatch):
     monkeypatch.setattr(os, 'cpu_count', lambda: 1)
-    def full(part, start, *rest):
-        if start: raise OSError(errno.ENOSPC, 'No space left on device')
-        return write(part, start, *rest)
-    write = cache._write_rows
+    def full(file, size):
+        if file == files[BLOCK]: raise OSError(errno.ENOSPC, 'No space left on device')
+        return small(file, size)
     message = 'pixels cannot be written to: No space left on device. Make room, or set ASL_SIGNS_CACHE'
-    with patch.object(cache, '_write_rows', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
+    with patch.object(cache, 'small', full), pytest.raises(CacheError, match=message): get_pixels(files, SIZE)
     assert count_decoded(files) == 600 - BLOCK
 
 

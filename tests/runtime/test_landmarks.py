@@ -1,16 +1,16 @@
-"Hands: the weights from a stand-in server, places in pictures, crops, a data set after interruptions; and MediaPipe itself where it is installed"
+"Hands: weights from a stand-in server, places in pictures, crops, interruptions; MediaPipe where it is installed"
 import hashlib, os, re, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 from zipfile import ZipFile
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
-from asl_signs.datasets import hands, rows
+from asl_signs.datasets import hands
 from asl_signs.datasets.hands import TOGETHER, find_hands, hands_path
 from asl_signs.runtime import finder as finding, hand_model as model
 from asl_signs.runtime.config import ReadingConfig
@@ -92,7 +92,8 @@ def test_weights_that_are_wrong_are_not_kept(case, storage):
 
 
 def test_an_interruption_leaves_nothing(storage):
-    with patch.object(model.shutil, 'copyfileobj', side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt): hand_model(address=storage.address)
+    with patch.object(model.shutil, 'copyfileobj', side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        hand_model(address=storage.address)
     assert left_in_cache() == []
     assert hand_model(address=storage.address).exists()
 
@@ -121,19 +122,24 @@ def test_a_path_comes_before_the_variable_and_that_before_the_cache(storage, tmp
 # What is missing
 
 def test_without_mediapipe_it_says_how_to_install_it(monkeypatch):
-    for name in [name for name in sys.modules if name.split('.')[0] == 'mediapipe']: monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split('.')[0] == 'mediapipe']:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'mediapipe', None)
-    with pytest.raises(HandsError, match=re.escape("pip install 'asl_signs[hands]'")): finding.load_landmarker(Path('any'), .5)
-    with patch.object(finding, 'version', side_effect=finding.PackageNotFoundError('mediapipe')), pytest.raises(HandsError, match='not installed'): HandFinder().facts()
+    with pytest.raises(HandsError, match=re.escape("pip install 'asl_signs[hands]'")):
+        finding.load_landmarker(Path('any'), .5)
+    monkeypatch.setattr(finding, 'version', Mock(side_effect=finding.PackageNotFoundError('mediapipe')))
+    with pytest.raises(HandsError, match='not installed'): HandFinder().facts()
 
 
 @pytest.mark.parametrize('error', ['OSError', 'ImportError'])
 def test_without_the_systems_libraries_it_says_which(error, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.split('.')[0] == 'mediapipe']: monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split('.')[0] == 'mediapipe']:
+        monkeypatch.delitem(sys.modules, name)
     (tmp_path/'mediapipe').mkdir()
     (tmp_path/'mediapipe'/'__init__.py').write_text(f"raise {error}('libGLESv2.so.2: cannot open shared object file')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(HandsError, match='libGLESv2.* apt-get install libgl1 libegl1 libgles2 libglib2.0-0'): finding.load_landmarker(Path('any'), .5)
+    with pytest.raises(HandsError, match='libGLESv2.* apt-get install libgl1 libegl1 libgles2 libglib2.0-0'):
+        finding.load_landmarker(Path('any'), .5)
 
 
 # Places in pictures
@@ -165,7 +171,8 @@ def hand_at(x, y, width, height):
 
 numbers = st.floats(-60, 120, width=32)
 
-@given(width=st.integers(1, 60), height=st.integers(1, 60), x=numbers, y=numbers, across=st.floats(0, 60, width=32), down=st.floats(0, 60, width=32), factor=st.sampled_from([1, 1.6, 3]))
+@given(width=st.integers(1, 60), height=st.integers(1, 60), x=numbers, y=numbers, across=st.floats(0, 60, width=32),
+       down=st.floats(0, 60, width=32), factor=st.sampled_from([1, 1.6, 3]))
 def test_a_crop_is_cut_from_a_picture_that_goes_on_beyond_its_edges(width, height, x, y, across, down, factor):
     # Black and white would be overshot and clipped, which comes out differently by whether rows or columns come first.
     picture = Image.fromarray(np.random.default_rng(width).integers(80, 176, (height, width, 3), np.uint8))
@@ -192,14 +199,16 @@ def test_left_and_right_depend_on_nothing_but_the_mirror(seed, size):
     turn *= np.sign(np.linalg.det(turn))
     joints = np.stack([hand.landmarks for hand in film_hands().values()])
     moved = (joints @ turn.T)*size + 7
-    assert np.allclose(palm_side(moved), palm_side(joints)) and np.allclose(palm_side(mirrored(moved)), -palm_side(joints))
+    assert np.allclose(palm_side(moved), palm_side(joints))
+    assert np.allclose(palm_side(mirrored(moved)), -palm_side(joints))
     assert not is_left(moved).any() and is_left(mirrored(moved, 640)).all()
 
 
 def test_rows_and_hands_are_the_same():
     for hand in film_hands().values():
         again = from_row(to_row(hand, 640), 640)
-        assert np.allclose(again.landmarks, hand.landmarks, atol=1e-3) and np.allclose(again.world, hand.world) and again.left == hand.left
+        assert np.allclose(again.landmarks, hand.landmarks, atol=1e-3)
+        assert np.allclose(again.world, hand.world) and again.left == hand.left
         assert again.score == pytest.approx(hand.score)
 
 
@@ -208,16 +217,21 @@ def test_rows_and_hands_are_the_same():
 class ByColour(HandFinder):
     "Stands in for MediaPipe: red says where the hand is, and black that there is none; green ends the process"
     views = ReadingConfig.views[:2]
-    def __init__(self, gate=None, name='by colour'): self.gate, self.name, self.looked = gate, name, 0 # gate: a file to wait for after the first block
+    def __init__(self, gate=None, name='by colour', most=None):
+        "`gate`: a file to wait for after the first block; `most`: pictures after which Ctrl+C is pressed"
+        self.gate, self.name, self.most, self.looked = gate, name, most, 0
+
     def __reduce__(self): return type(self), (self.gate, self.name)
     def facts(self): return self.name
 
     def look(self, picture):
         self.looked += 1
+        if self.looked - 1 == self.most: raise KeyboardInterrupt
         if self.gate and self.looked > TOGETHER: wait_for(Path(self.gate).exists)
         red, green, _ = picture.getpixel((0, 0))
         if green: os._exit(3)
-        return [Hand(np.full((21, 3), red + view), np.full((21, 3), .1), False, 1.) if red else None for view in range(2)]
+        return [Hand(np.full((21, 3), red + view), np.full((21, 3), .1), False, 1.) if red else None
+                for view in range(2)]
 
 
 @pytest.fixture
@@ -225,16 +239,19 @@ def files(tmp_path, monkeypatch):
     "As many tiny pictures as make four blocks, and a cache of their own"
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
     (tmp_path/'K').mkdir()
-    for number in range(4*TOGETHER - 10): Image.new('RGB', (10, 8), (number % 200, 0, 0)).save(tmp_path/'K'/f'K{number:03}.png')
+    for number in range(4*TOGETHER - 10):
+        Image.new('RGB', (10, 8), (number % 200, 0, 0)).save(tmp_path/'K'/f'K{number:03}.png')
     return sorted((tmp_path/'K').iterdir())
 
 
 def check(found, files):
     reds = np.array([Image.open(file).getpixel((0, 0))[0] for file in files])
-    assert found.files == files and found.numbers.dtype == np.float32 and found.numbers.shape == (len(files), 2, NUMBERS)
+    assert found.files == files and found.numbers.dtype == np.float32
+    assert found.numbers.shape == (len(files), 2, NUMBERS)
     assert np.array_equal(found.found, np.stack([reds > 0]*2, 1))
     for view in range(2): assert np.allclose(found.landmarks[reds > 0, view, 5, 1], (reds[reds > 0] + view)/10)
-    assert np.isnan(found.numbers[reds == 0]).all() and np.allclose(found.world[reds > 0], .1) and (found.score[reds > 0] == 1).all() and not found.left[reds > 0].any()
+    assert np.isnan(found.numbers[reds == 0]).all() and np.allclose(found.world[reds > 0], .1)
+    assert (found.score[reds > 0] == 1).all() and not found.left[reds > 0].any()
 
 
 def looked(files, **how):
@@ -266,16 +283,8 @@ def test_what_was_found_in_other_pictures_is_not_used(change, files):
     assert looked(files, name='another' if change == 'another finder' else 'by colour') == len(files)
 
 
-def stop_at(start, usual):
-    def write(task, **how):
-        if task[0] == start: raise KeyboardInterrupt
-        return usual(task, **how)
-    return write
-
-
-def interrupted(files, start):
-    with patch.object(rows, '_write_block', stop_at(start, rows._write_block)), pytest.raises(KeyboardInterrupt):
-        find_hands(files, ByColour(), workers=1)
+def interrupted(files, after):
+    with pytest.raises(KeyboardInterrupt): find_hands(files, ByColour(most=after), workers=1)
 
 
 def test_an_interrupted_search_is_taken_up(files):
@@ -286,14 +295,16 @@ def test_an_interrupted_search_is_taken_up(files):
 
 def test_a_damaged_block_is_made_again(files):
     interrupted(files, 3*TOGETHER)
-    with hands_path(files, ByColour()).with_suffix('.part').open('r+b') as part: part.seek(500), part.write(b'not these')
+    with hands_path(files, ByColour()).with_suffix('.part').open('r+b') as part:
+        part.seek(500), part.write(b'not these')
     assert looked(files) == len(files) - 2*TOGETHER
 
 
 @pytest.mark.parametrize('workers', [1, 2])
 def test_a_picture_that_cannot_be_read_is_named(workers, files):
     files[TOGETHER + 5].write_bytes(b'no picture')
-    with pytest.raises(PictureError, match=f'K{TOGETHER + 5:03}.png is empty, or of no kind'): find_hands(files, ByColour(), workers=workers)
+    with pytest.raises(PictureError, match=f'K{TOGETHER + 5:03}.png is empty, or of no kind'):
+        find_hands(files, ByColour(), workers=workers)
     assert not hands_path(files, ByColour()).exists()
 
 
@@ -312,23 +323,28 @@ def test_no_pictures_and_unknown_pictures(files):
     with pytest.raises(HandsError, match='No hand was looked for in .*K007.png and 1 others'): found.of(files[7:9])
 
 
-PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS/'runtime'), str(TESTS), str(TESTS.parent), os.environ.get('PYTHONPATH', '')]))
+PATHS = dict(PYTHONPATH=os.pathsep.join([str(TESTS/'runtime'), str(TESTS), str(TESTS.parent),
+                                         os.environ.get('PYTHONPATH', '')]))
 
 def search(files, gate=None): return f'''if True:
     from pathlib import Path
     from test_landmarks import ByColour, find_hands, hands
-    hands._IDLE = 1
-    print(find_hands([*Path({str(files[0].parent)!r}).iterdir()], ByColour({gate and str(gate)!r}), workers=2).found.sum())'''
+    hands.IDLE = 1
+    files = [*Path({str(files[0].parent)!r}).iterdir()]
+    print(find_hands(files, ByColour({gate and str(gate)!r}), workers=2).found.sum())'''
 
 
 def command(files, gate=None):
-    return subprocess.Popen([sys.executable, '-c', search(files, gate)], env=os.environ | PATHS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # ignored in background jobs
+    return subprocess.Popen([sys.executable, '-c', search(files, gate)], env=os.environ | PATHS, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+                            # ignored in background jobs
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def test_a_script_needs_no_guard(files, tmp_path):
     (tmp_path/'script.py').write_text(search(files))
-    done = subprocess.run([sys.executable, tmp_path/'script.py'], env=os.environ | PATHS, capture_output=True, text=True, timeout=LONG)
+    done = subprocess.run([sys.executable, tmp_path/'script.py'], env=os.environ | PATHS, capture_output=True,
+                          text=True, timeout=LONG)
     assert done.returncode == 0 and int(done.stdout.split()[-1]) > 400, done.stderr
     assert looked(files) == 0
 
@@ -372,11 +388,14 @@ def test_of_two_processes_at_once_one_looks(files):
 
 # MediaPipe itself
 
-PLACES = [Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere'), TESTS.parent.parent/'shared'/'data'/'hand_landmarker.task']
+PLACES = [Path(os.environ.get('ASL_SIGNS_HAND_MODEL') or 'nowhere'),
+          TESTS.parent.parent/'shared'/'data'/'hand_landmarker.task']
 TASK = next((file for file in PLACES if file.is_file()), None)
 FILM = TASK and TASK.parent/'96px-28cls'/'asl-alphabet.zip'
-mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')), reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
-film = pytest.mark.skipif(not (TASK and find_spec('mediapipe') and FILM.exists()), reason='needs mediapipe, its weights and, beside them, 96px-28cls/asl-alphabet.zip')
+mediapipe = pytest.mark.skipif(not (TASK and find_spec('mediapipe')),
+                               reason='needs mediapipe, and its weights in ASL_SIGNS_HAND_MODEL or ../shared/data')
+film = pytest.mark.skipif(not (TASK and find_spec('mediapipe') and FILM.exists()),
+                          reason='needs mediapipe, its weights and, beside them, 96px-28cls/asl-alphabet.zip')
 
 
 @pytest.fixture(scope='module')
@@ -389,7 +408,8 @@ def frames(tmp_path_factory):
     "One real frame of each of 27 signs"
     folder = tmp_path_factory.mktemp('film')
     with ZipFile(FILM) as archive:
-        names = {name.split('/')[-2]: name for name in sorted(archive.namelist()) if '/asl_alphabet_train/' in f'/{name}' and name.endswith('.jpg')}
+        names = {name.split('/')[-2]: name for name in sorted(archive.namelist())
+                 if '/asl_alphabet_train/' in f'/{name}' and name.endswith('.jpg')}
         for sign, name in names.items():
             if sign != 'nothing': (folder/f'{sign}.jpg').write_bytes(archive.read(name))
     return sorted(folder.iterdir())
@@ -409,7 +429,8 @@ def test_a_hand_that_is_not_closed_ends_without_complaint():
         finder = HandFinder({str(TASK)!r})
         print(finder.find(np.zeros((90, 60, 3), np.uint8)), 'torch' in sys.modules)'''
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=LONG)
-    assert done.stdout.split() == ['None', 'False'] and 'Traceback' not in done.stderr and 'Exception' not in done.stderr
+    assert done.stdout.split() == ['None', 'False'] and 'Traceback' not in done.stderr
+    assert 'Exception' not in done.stderr
 
 
 @film
@@ -418,13 +439,15 @@ def test_hands_are_found_in_the_film(finder, frames):
     assert sum(hand is not None for hand in found) >= 25
     for hand in filter(None, found):
         left, top, right, bottom = hand.box
-        assert -20 < left < right < 116 and -20 < top < bottom < 116 and 0 <= hand.score <= 1 and np.ptp(hand.world) < .5
+        assert -20 < left < right < 116 and -20 < top < bottom < 116 and 0 <= hand.score <= 1
+        assert np.ptp(hand.world) < .5
 
 
 @film
 def test_a_hand_is_where_it_is_whatever_the_size_of_the_picture(finder, frames):
     picture = Image.open(frames[1]) # B
-    large, wide = picture.resize((480, 480), Image.Resampling.BICUBIC), Image.new('RGB', (168, 96), picture.getpixel((0, 95)))
+    large = picture.resize((480, 480), Image.Resampling.BICUBIC)
+    wide = Image.new('RGB', (168, 96), picture.getpixel((0, 95)))
     wide.paste(picture, (36, 0))
     hand = finder.find(picture)
     assert np.abs(finder.find(large).landmarks[:, :2]/5 - hand.landmarks[:, :2]).max() < 4
@@ -440,7 +463,8 @@ def test_the_finger_that_is_up_is_up(finder, frames):
 @film
 def test_threads_may_share_a_finder(finder, frames):
     alone = [to_row(finder.find(frame), 96) for frame in frames[:8]]
-    with HandFinder(TASK) as shared, ThreadPoolExecutor(4) as pool: together = [to_row(hand, 96) for hand in pool.map(shared.find, frames[:8])]
+    with HandFinder(TASK) as shared, ThreadPoolExecutor(4) as pool:
+        together = [to_row(hand, 96) for hand in pool.map(shared.find, frames[:8])]
     np.testing.assert_array_equal(alone, together)
 
 
@@ -457,7 +481,8 @@ def test_a_finder_that_was_closed_is_opened_again(frames):
 @film
 def test_processes_find_what_a_finder_finds(finder, frames, tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
-    monkeypatch.setattr(hands, 'TOGETHER', 1) # here, so that there is work for two; the helpers know nothing of it, and one of them does both
+    # here, so that there is work for two; the helpers know nothing of it, and one of them does both
+    monkeypatch.setattr(hands, 'TOGETHER', 1)
     found = find_hands(frames[:2], HandFinder(TASK), workers=2)
     expected = [[to_row(hand, 96) for hand in finder.look(frame)] for frame in frames[:2]]
     np.testing.assert_allclose(found.numbers, expected, atol=1e-6)
