@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'taught_dir', 'no_telemetry', 'writing', 'atomic_path', 'lock',
-           'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record', 'recorded',
-           'measured']
+           'made_once', 'fingerprint', 'progress', 'as_json', 'renew_after_fork', 'give_up', 'why_not_loaded', 'record',
+           'recorded', 'measured']
 
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
 import ctypes, errno, hashlib, json, math, os, sys
@@ -117,6 +117,16 @@ def lock(path:str|Path,   # what is to be made by one process at a time
             lock.acquire()
     try: yield
     finally: lock.release()
+
+# %% ../../nbs/core/02_cache.ipynb #aebdd1a4
+def made_once(path:Path, # a file or folder that is to be there
+              make       # makes it, given where
+             ) -> Path:  # `path`; CacheError if there is no room for it
+    "Something that is made whole, by one process, if it is not there"
+    with lock(path):
+        if not path.exists():
+            with atomic_path(path) as part: make(part)
+    return path
 
 # %% ../../nbs/core/02_cache.ipynb #0c82482d
 def fingerprint(files, # pictures, in any order

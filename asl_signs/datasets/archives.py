@@ -8,9 +8,10 @@ __all__ = ['is_picture', 'is_housekeeping', 'files_below', 'pictures_in', 'DataE
 
 # %% ../../nbs/datasets/02_archives.ipynb #e1aa92ce
 import os, re, shutil, stat, warnings, zipfile, zlib
+from functools import partial
 from pathlib import Path, PurePosixPath
 from ..core.signs import SIGNS, set_of
-from ..core.cache import cache_dir, fingerprint, progress, lock, atomic_path
+from ..core.cache import cache_dir, fingerprint, made_once, progress
 
 # %% ../../nbs/datasets/02_archives.ipynb #b776730c
 _ENDINGS = frozenset((
@@ -123,10 +124,7 @@ def extract(archive:Path, # a zip file
 def _unpack(archive):
     "The folder of an archive that is unpacked once; DataError if it is damaged or the disk is too full"
     folder = cache_dir()/'unpacked'/f'{archive.stem}-{fingerprint([archive], archive.resolve())}'
-    with lock(folder):
-        if not folder.exists():
-            with atomic_path(folder) as part: extract(archive, part)
-    return folder
+    return made_once(folder, partial(extract, archive))
 
 # %% ../../nbs/datasets/02_archives.ipynb #f6897b49
 def all_pictures(source:Path,       # a folder with pictures or archives at any depth, or an archive

@@ -7,7 +7,6 @@ __all__ = ['TAKES', 'films', 'nearest_similarity', 'is_held_out', 'FilmError', '
 
 # %% ../../nbs/datasets/06_film.ipynb #1953a2c4
 import math, re
-from bisect import bisect
 from collections import defaultdict
 from pathlib import Path
 import numpy as np
@@ -94,34 +93,26 @@ def film_splitter(valid_pct:float=.2, # share to keep for validation, within one
                   gap:int=None        # more frames than this lie between the sides; None: a fifth of a stretch
                  ):                   # a fastai splitter: frames -> (training, validation) positions
     "Keep whole stretches of film of every sign for validation; FilmError names what makes that impossible"
-    def cut(frames, numbers, longest):
-        "The frames of one sign to train on, and those to keep"
+    def sides(numbers, longest):
+        "Which frames of a sign are trained on, and which are kept"
         lengths = _lengths(longest)
-        held = {n for n in numbers if is_held_out(n, valid_pct, stretch or lengths['stretch'])}
-        return _sides(frames, numbers, held, lengths['gap'] if gap is None else gap)
+        held = np.array([is_held_out(n, valid_pct, stretch or lengths['stretch']) for n in numbers.tolist()])
+        apart = np.abs(numbers[:, None] - numbers[held]).min(1, initial=10**9)
+        return apart > (lengths['gap'] if gap is None else gap), held
 
     def split(files):
         "Which positions are trained on, and which are kept"
         _check_numbered(files)
-        longest, by_sign = max(map(number_of, files)), films(files).values()
-        cuts = [cut(frames, [*map(number_of, frames)], longest) for frames in by_sign]
-        if not all(map(all, cuts)): # then each sign is a film of its own
-            cuts = [cut(frames, range(1, len(frames) + 1), len(frames)) for frames in by_sign]
-        return _check_sides(files, *_positions(files, cuts))
+        place = {file: i for i, file in enumerate(files)}
+        positions = [np.array([place[frame] for frame in frames]) for frames in films(files).values()]
+        numbers = [np.array([number_of(files[i]) for i in at]) for at in positions]
+        longest = max(map(number_of, files))
+        cuts = [sides(n, longest) for n in numbers]
+        if not all(side.any() for cut in cuts for side in cut): # then each sign is a film of its own
+            cuts = [sides(np.arange(1, len(n) + 1), len(n)) for n in numbers]
+        found = ([i for at, chosen in zip(positions, side) for i in at[chosen].tolist()] for side in zip(*cuts))
+        return _check_sides(files, *found)
     return split
-
-def _positions(files, cuts): # of what each sign trains on and keeps
-    position = {file: i for i, file in enumerate(files)}
-    return ([position[file] for side in sides for file in side] for sides in zip(*cuts))
-
-def _sides(frames, numbers, held, gap):
-    kept = sorted(held)
-    train = [frame for frame, number in zip(frames, numbers) if _distance(number, kept) > gap]
-    return train, [frame for frame, number in zip(frames, numbers) if number in held]
-
-def _distance(number, numbers):
-    at = bisect(numbers, number) # they are in order, so the nearest is one of two neighbours
-    return min((abs(number - other) for other in numbers[max(at - 1, 0):at + 1]), default=math.inf)
 
 # %% ../../nbs/datasets/06_film.ipynb #10d91773
 def scenes(files,           # photographs

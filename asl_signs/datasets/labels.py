@@ -36,23 +36,20 @@ _NEIGHBOURS, _CAP = 15, 16 # neighbours at most; pictures of a sign of a person 
 
 def _neighbour_votes(features, signs, people): # (n, signs) shares of neighbours, from 0 to 1
     "Which signs of other people each picture is similar to"
+    from sklearn.neighbors import KNeighborsClassifier # not above: it takes a second
     votes = pd.DataFrame(0., index=range(len(signs)), columns=sorted({*signs}))
     some = _some_of_each(signs, people)
     for name in sorted({*people}):
-        asked, among = people == name, some[people[some] != name]
-        votes.loc[asked] = _votes(features[asked], features[among], signs[among], votes.columns)
+        among = some[people[some] != name]
+        k = int(np.clip(len(among)//(2*len({*signs[among]})), 1, _NEIGHBOURS)) # a sign has twice as many pictures there
+        model = KNeighborsClassifier(k).fit(features[among], signs[among])
+        votes.loc[people == name, model.classes_] = model.predict_proba(features[people == name])
     return votes
 
 def _some_of_each(signs, people): # places of pictures, spread evenly
     cells = pd.Series(range(len(signs))).groupby([people, signs])
     return np.concatenate([found.iloc[[*{*np.linspace(0, len(found) - 1, _CAP).round().astype(int)}]]
                            for _, found in cells])
-
-def _votes(asked, among, signs, columns):
-    k = int(np.clip(len(among)//(2*len({*signs})), 1, _NEIGHBOURS)) # a sign has twice as many pictures there
-    nearness = 2*asked @ among.T - (among**2).sum(1)
-    near = np.argpartition(-nearness, k - 1, axis=1)[:, :k]
-    return (signs[near][:, :, None] == np.array(columns)).mean(1)
 
 def slipped_labels(files # pictures of people, `<person>/<sign>/<name>`
                   ) -> pd.DataFrame: # `person`, `sign`, `like` (which other sign), `numbers`, `of` how many pictures

@@ -9,11 +9,11 @@ __all__ = ['published', 'person_of', 'people_files', 'licence_table', 'even_weig
 # %% ../../nbs/datasets/11_people.ipynb #c66ba7ac
 import json, os, shutil
 from collections import Counter, defaultdict
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files as resources
 from pathlib import Path
 import numpy as np
-from ..core.cache import atomic_path, cache_dir, fingerprint, lock
+from ..core.cache import cache_dir, fingerprint, made_once
 from ..core.signs import SIGNS, named_sign, sign_named, sign_of
 from .archives import DataError, extract, is_housekeeping, pictures_in
 from .film import FilmError
@@ -42,14 +42,13 @@ def _layout(signs):
 def _unpacked(archive, signs):
     "The folder of a person whose pictures lie in a zip; it appears whole or not at all"
     place = cache_dir()/'unpacked'/f'person-{fingerprint([archive], archive.resolve(), tuple(signs))}'
-    with lock(place):
-        if place.exists(): return place/archive.stem
-        with atomic_path(place) as part:
-            part.mkdir()
-            extract(archive, part/'.all')
-            os.replace(_root_of(part/'.all', archive, signs), part/archive.stem)
-            shutil.rmtree(part/'.all', ignore_errors=True)
-    return place/archive.stem
+    def unpack(part):
+        "Unpack everything, and keep the folder of the person"
+        part.mkdir()
+        extract(archive, part/'.all')
+        os.replace(_root_of(part/'.all', archive, signs), part/archive.stem)
+        shutil.rmtree(part/'.all', ignore_errors=True)
+    return made_once(place, unpack)/archive.stem
 
 # %% ../../nbs/datasets/11_people.ipynb #3947e5ec
 def _people_folders(people, signs=SIGNS): # DataError if one is not there, or a name is there twice
@@ -140,12 +139,10 @@ def _well_named(folder, files, signs):
                         f'{spelt[file.parent.name]}. Move it, or rename it.')
     if all(name == sign for name, sign in spelt.items()): return files
     place = cache_dir()/'unpacked'/f'signs-{fingerprint(files, folder)}'/folder.name
-    with lock(place.parent):
-        if not place.exists():
-            with atomic_path(place) as part: _link(folder, part, spelt)
+    made_once(place, partial(_link, folder, spelt))
     return [place/spelt[file.parent.name]/file.name for file in files]
 
-def _link(folder, to, spelt):
+def _link(folder, spelt, to):
     to.mkdir()
     for name, sign in spelt.items():
         try: os.symlink(folder/name, to/sign, target_is_directory=True)
@@ -191,18 +188,15 @@ def person_splitter(valid_pct:float=.2, # share of the people to keep, at least 
         from sklearn.model_selection import GroupShuffleSplit
         names = np.array([*map(person_of, files)])
         free = sorted({*names} if people is None else {*people} & {*names})
-        _check_several(names, free)
+        if not free or len({*names}) < 2: raise FilmError(
+            f'Pictures of {len({*names})} person cannot be split by person. Name more people, '
+            f'or keep a stretch of their film: film_splitter.')
         if len(free) == 1: return kept_people(free, signs)(files)
         draws = GroupShuffleSplit(20, test_size=valid_pct, random_state=seed).split(free, groups=free)
         held = [[free[i] for i in kept] for _, kept in draws]
         whole = (names for names in held if not _untrained(files, names, signs))
         return kept_people(next(whole, held[0]), signs)(files)
     return split
-
-def _check_several(names, free):
-    if free and len({*names}) > 1: return
-    raise FilmError(f'Pictures of {len({*names})} person cannot be split by person. Name more people, '
-                    f'or keep a stretch of their film: film_splitter.')
 
 def _untrained(files, held, signs):
     trained = {sign_of(file, signs) for file in files if person_of(file) not in held}

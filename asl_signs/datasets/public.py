@@ -8,11 +8,13 @@ __all__ = ['public_people', 'fetch_person', 'get_person']
 # %% ../../nbs/datasets/13_public_people.ipynb #a73b151a
 import os, sys, zipfile
 from collections import defaultdict
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.error import URLError
 from urllib.request import urlopen
-from ..core.cache import atomic_path, cache_dir, lock, progress
+from ..core.cache import cache_dir, made_once, progress
+from ..core.commands import say
 from ..core.signs import SIGNS, number_of, sign_named
 from .archives import ArchiveError, DataError, extract, pictures_in
 from .people import published
@@ -38,7 +40,9 @@ _REMARK = ("Not to be fetched: a licence that came with a template, or pictures 
 # %% ../../nbs/datasets/13_public_people.ipynb #abe5e576
 def _check_commit(archive, about):
     "DataError if the zip is of another commit"
-    with zipfile.ZipFile(archive) as zipped: comment = zipped.comment.decode('ascii', 'replace')
+    try:
+        with zipfile.ZipFile(archive) as zipped: comment = zipped.comment.decode('ascii', 'replace')
+    except zipfile.BadZipFile as e: raise ArchiveError(archive, f'cannot be unpacked ({e})') from e
     if comment.startswith(about['commit']): return
     raise DataError(f'What came is of commit {comment[:10] or "unknown"} instead of {about["commit"][:10]}.')
 
@@ -73,22 +77,16 @@ def fetch_person(name:str,        # as the list shows it
                  place:str=_PLACE # where zips of commits are: an address to which repository and commit are added
                 ) -> Path:        # the folder of the person, in the cache; DataError if it cannot be had
     "Fetch a public person's pictures, or find those that were fetched before"
-    about, folder = _known(name), cache_dir()/'people'/name
-    with lock(folder):
-        if folder.is_dir(): return folder
-        try:
-            with atomic_path(folder) as part: _fetch_into(part, about, _address(about, place))
-        except (DataError, zipfile.BadZipFile) as e:
-            raise DataError(f'The pictures of {name} were not kept. {_why(e)} Run this again; if that does not help, '
-                            f'look at https://github.com/{about["repository"]}') from e
-        except (URLError, TimeoutError, ConnectionError, HTTPException) as e:
-            raise DataError(f'{_address(about, place)} is not there any more, or cannot be reached ({e}). '
-                            f'Nothing was kept. Check the network, and run this again.') from e
-    return folder
-
-def _why(error):
-    text = f'It {error.why}' if isinstance(error, ArchiveError) else f'{error}'
-    return text.rstrip('.') + '.'
+    about = _known(name)
+    address = _address(about, place)
+    try: return made_once(cache_dir()/'people'/name, partial(_fetch_into, about=about, address=address))
+    except DataError as e:
+        why = f'It {e.why}.' if isinstance(e, ArchiveError) else e
+        raise DataError(f'The pictures of {name} were not kept. {why} Run this again; if that does not help, '
+                        f'look at https://github.com/{about["repository"]}') from e
+    except (URLError, TimeoutError, ConnectionError, HTTPException) as e:
+        raise DataError(f'{address} is not there any more, or cannot be reached ({e}). '
+                        f'Nothing was kept. Check the network, and run this again.') from e
 
 def _known(name):
     if name not in published(): raise DataError(f'There is nobody called {name}. See: asl-signs people list')
@@ -126,10 +124,9 @@ def get_person(name:str,        # as the list shows it
     about = _known(name)
     print(f'{name}: {about["repository"]} @ {about["commit"][:10]}\nlicence: {about["licence"]}\n'
           f'signs: {about["signs"]}; people: {about["people"]}; remarks: {about["remarks"] or "none"}\n'
-          f'from {_address(about, place)}\nsize: not known before it is sent; the zip holds the whole repository', flush=True)
-    if not (yes or _agreed()):
-        print('Nothing was fetched.', file=sys.stderr)
-        return 1
+          f'from {_address(about, place)}\nsize: not known before it is sent; the zip holds the whole repository',
+          flush=True)
+    if not (yes or _agreed()): return say('Nothing was fetched.') or 1
     print(f"{fetch_person(name, place)}\nTo train on them: get_data(people=['{name}'])")
     return 0
 

@@ -38,16 +38,13 @@ def pixels_path(files,   # pictures
     return cache_dir()/'pixels'/f'{size}px-{fingerprint(files, size, PIL.__version__)}.npy'
 
 # %% ../../nbs/datasets/08_rows.ipynb #hcache01
-def _write_rows(part, start, rows, total): # returns a checksum of what was written
-    raw = rows.tobytes()
+def _write_block(task, part, row_of, total): # returns where it begins, and a checksum
+    start, files = task
+    rows = np.stack([*map(row_of, files)])
     with part.open('r+b') as file: # of its own, so that no thread moves another one's place
         file.seek(os.path.getsize(part) - (total - start)*rows[0].nbytes)
-        file.write(raw)
-    return crc32(raw)
-
-def _write_block(task, part, row_of, total):
-    start, files = task
-    return start, _write_rows(part, start, np.stack([*map(row_of, files)]), total)
+        file.write(rows.tobytes())
+    return start, crc32(rows.tobytes())
 
 # %% ../../nbs/datasets/08_rows.ipynb #48bc13c3
 def _finished(part, log, block): # first rows of the blocks that need not be made again

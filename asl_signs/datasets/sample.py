@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from .drawing import View, finish, paint_hand
 from ..core.signs import SIGNS
-from ..core.cache import cache_dir, progress, lock, atomic_path
+from ..core.cache import atomic_path, cache_dir, lock, made_once, progress
 
 # %% ../../nbs/datasets/01_sample.ipynb #a57187a7
 def _drift(n, low, high, rng):
@@ -172,11 +172,7 @@ _PEOPLE = {'Ann': dict(skin=_SKINS[0], length=.9, girth=.9), 'Ben': dict(skin=_S
 
 def get_people() -> Path: # a folder with a folder for each person
     "Where three drawn people are; drawn by the first call"
-    folder = cache_dir()/'drawn-people'
-    with lock(folder):
-        if not folder.exists():
-            with atomic_path(folder) as part: _draw_people(part)
-    return folder
+    return made_once(cache_dir()/'drawn-people', _draw_people)
 
 def _draw_people(folder):
     for name, hand in _PEOPLE.items():

