@@ -48,7 +48,7 @@ def _check_room(slug, here=0):
     check_room(what, round((packed + unpacked)*1e9) - here, cache_dir())
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e29
-_TOKEN = 'a token from https://www.kaggle.com/settings/api'
+_SETTINGS = 'https://www.kaggle.com/settings/api'
 _BROWSER = 'download {page} in a browser and set ASL_SIGNS_DATA to the folder it is in.'
 _CAUSES = { # in the client's words (a pattern) -> what is wrong, and what to do next
     'No space left': 'The disk is full. Make room, or set ASL_SIGNS_CACHE to a folder on a larger disk.',
@@ -56,11 +56,11 @@ _CAUSES = { # in the client's words (a pattern) -> what is wrong, and what to do
         'The connection to Kaggle is not trusted on this machine. If a proxy opens connections, set '
         'REQUESTS_CA_BUNDLE to the file with its certificate.',
     '401 Client Error|Authentication required|Unauthori[sz]ed|Unauthenticated':
-        f'Kaggle does not accept who is asking (401). Make {_TOKEN}, and set the variable KAGGLE_API_TOKEN to it. '
+        f'Kaggle does not accept who is asking (401). Make a token at {_SETTINGS}, and set the variable KAGGLE_API_TOKEN to it. '
         'Replace older credentials, there or in ~/.kaggle, or remove them: public data sets need none.',
     '403 Client Error|[Dd]enied|[Ff]orbidden|consent':
         'Kaggle does not give {slug} to who is asking (403). Open {page}, sign in and accept what it asks; '
-        f'then set KAGGLE_API_TOKEN to {_TOKEN}.',
+        f'then set KAGGLE_API_TOKEN to a token from {_SETTINGS}.',
     '404 Client Error|[Nn]ot [Ff]ound':
         'Kaggle has no data set {slug} any more (404). Search for it in a browser, download it there and set '
         'ASL_SIGNS_DATA to the folder it is in.',
