@@ -56,8 +56,9 @@ _CAUSES = { # in the client's words (a pattern) -> what is wrong, and what to do
         'The connection to Kaggle is not trusted on this machine. If a proxy opens connections, set '
         'REQUESTS_CA_BUNDLE to the file with its certificate.',
     '401 Client Error|Authentication required|Unauthori[sz]ed|Unauthenticated':
-        f'Kaggle does not accept who is asking (401). Make a token at {_SETTINGS}, and set the variable KAGGLE_API_TOKEN to it. '
-        'Replace older credentials, there or in ~/.kaggle, or remove them: public data sets need none.',
+        f'Kaggle does not accept who is asking (401). Make a token at {_SETTINGS}, and set the variable '
+        'KAGGLE_API_TOKEN to it. Replace older credentials, there or in ~/.kaggle, or remove them: '
+        'public data sets need none.',
     '403 Client Error|[Dd]enied|[Ff]orbidden|consent':
         'Kaggle does not give {slug} to who is asking (403). Open {page}, sign in and accept what it asks; '
         f'then set KAGGLE_API_TOKEN to a token from {_SETTINGS}.',
