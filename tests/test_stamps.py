@@ -72,7 +72,8 @@ def nbs(tmp_path):
     for name, found in {
             '1-original': dict(settings=dict(epochs=2, freeze_epochs=1, bs=10), epoch=dict(steps=100, seconds=60),
                                data=dict(train=3000, second_test=90), merged=dict(steps=330)),
-            'bench/full': {'training, resnet18': dict(plain=.5)}, '9-sample': dict(seconds={'00_tea': 61, '01_training': 20})}.items():
+            'bench/full': {'training, resnet18': dict(plain=.5)},
+            '9-sample': dict(seconds={'00_tea': 61, '01_training': 20})}.items():
         (tmp_path/'results'/f'{name}.json').write_text(json.dumps(found))
     return folder.parent
 
@@ -106,7 +107,7 @@ def test_batches_are_those_that_the_lessons_train():
 @pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
 def test_every_lesson_says_how_long_it_takes(path):
     said = next(cell.source for cell in nbformat.read(path, 4).cells if cell.get('id') == 'times')
-    assert 'to read. To run: ' in said and 'drawn sample (measured' in said and 'full data' in said and '(predicted' in said
+    for words in ('to read. To run: ', 'drawn sample (measured', 'full data', '(predicted'): assert words in said
 
 
 

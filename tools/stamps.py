@@ -67,7 +67,8 @@ def batches(original:dict # the run of record of the original
     small = 8*8000//bs                     # eight epochs of the small network
     return {'00_data': 2*(film//bs + small), '01_training': epochs*held_out + 100, # `lr_find` takes a hundred
             '02_evaluation': 3*original['data']['second_test']//bs,
-            '03_robust': epochs*original['merged']['steps'] + 2*(6*fifth + held_out)} # five folds, and the one to export
+            # Five folds, the one to export, and the film alone, each for two epochs.
+            '03_robust': epochs*original['merged']['steps'] + 2*(6*fifth + held_out)}
 
 
 def times(nb,       # a lesson

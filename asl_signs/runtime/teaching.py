@@ -310,7 +310,7 @@ def _sentences(person, lesson, before, after, unread):
         yield 'Nothing was learned, and all is read as before: leaving out pictures in turn showed no gain.'
     elif alone.all(): yield f'{len(person)} pictures were learned, one of each sign: what was gained is not known.'
     else: yield (f'Before teaching, {_share(rights[0], len(person))} of your pictures were read rightly, and after it '
-                 f'{_share(rights[1], len(person))}. (For this test, the reader was taught the other pictures, and '
+                 f'{_share(rights[1], len(person))}. (For this test, the model was taught the other pictures, and '
                  f'never the one it read.) Pictures taken one after another are nearly the same, so this promises '
                  f'too much.')
     if alone.any() and not alone.all():
