@@ -16,16 +16,16 @@ from .datasets.finding import get_data
 from .datasets.people import person_of, person_splitter
 from .datasets.sets import SignData
 from .train.loaders import Picture, cached
-from .train.small import small_network, train_small
+from .train.small import compare_small, small_network, train_small
 
 _all_ = ['Picture', 'get_data', 'small_network', 'train_small'] # known from here
 
 # %% ../nbs/00_data.ipynb #bc8a4035
 def get_splitter(settings:Settings, # split, share for validation, seed
-                 people=(),         # names of people among whom some are kept; (): there is only a film
+                 people=(),         # names of people of whom some are left out; (): there is only a film
                  signs=SIGNS        # the vocabulary
                 ):                 # files -> (training, validation) positions; FilmError if a sign would be left out
-    "Which pictures are kept for validation: people, a stretch of film, or random frames as the original had it"
+    "Which pictures are held out for validation: people, a stretch of film, or random frames as the original had it"
     if settings.split == 'film' and people: return person_splitter(settings.valid_pct, settings.seed, people, signs)
     if settings.split == 'film': return film_splitter(settings.valid_pct)
     return every_sign(RandomSplitter(seed=settings.seed, valid_pct=settings.valid_pct))
@@ -35,7 +35,7 @@ def get_block(settings:Settings, # picture size, share for validation, seed
               signs=SIGNS,       # the vocabulary
               **others           # parts that replace those below, such as `splitter`
              ) -> DataBlock:     # to be given what `get_data` returned
-    "What a training example is: the post's five lines, but for where pictures come from and which are kept"
+    "What a training example is: the post's five lines, but for where pictures come from and which are held out"
     parts = dict(
         blocks=(ImageBlock(Picture), CategoryBlock(vocab=signs)),
         get_items=attrgetter('train'),

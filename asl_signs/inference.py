@@ -13,11 +13,12 @@ from .runtime.reader import Reading, SignReader
 # %% ../nbs/05_inference.ipynb #c778b00b
 def plot_coverage(bundle:Bundle # as `read_bundle` returns it
                  ):             # a matplotlib figure
-    "What each threshold would have cost, and bought, on people left out; a dot for the one that was chosen"
+    "For each threshold, how much is answered and how much of it is right, on people left out; a dot for the chosen one"
     import matplotlib.pyplot as plt # not above: reading needs none
     figure, axis = plt.subplots(figsize=(5, 3.2), dpi=84)
+    names = {'with hands': 'with MediaPipe', 'without': 'without'}
     for (how, curve), threshold in zip(bundle.about['facts']['curves'].items(), bundle.config.thresholds):
-        line, = axis.plot(curve['answered'], curve['right'], label=f'{how}: at least {threshold:.0%} probable')
+        line, = axis.plot(curve['answered'], curve['right'], label=f'{names[how]}: at least {threshold:.0%} probable')
         chosen = min(range(len(curve['threshold'])), key=lambda i: abs(curve['threshold'][i] - threshold))
         axis.plot(curve['answered'][chosen], curve['right'][chosen], 'o', color=line.get_color())
     axis.set(xlabel='share of the pictures that are answered', ylabel='share of the answers that are right')

@@ -98,15 +98,15 @@ SERIES = [FRAMES, points(original('validation, random frames')), 28, points(orig
 KNOWN = {
 'index': {
     'In 2021, a network': KNOWN_FACT, '(20 January 2021)': KNOWN_FACT,
-    "a network trained on 87,000 pictures of one person's hand read 99.99 % of those kept for validation, and then "
-    '61.95 %':
+    "a network trained on 87,000 pictures of one person's hand read 99.99 % of the frames held out for "
+    'validation, and then 61.95 %':
         [FRAMES, SERIES[1], points(PHOTOGRAPHS)],
     'where the other 38 % went': [points(original('validation, random frames')) - points(PHOTOGRAPHS)],
     'for publishing the 61.95 %': [points(PHOTOGRAPHS)],
     '(Python 3.11 or newer)': PLACE, '[Apache License 2.0]': PLACE, 'under GPL-2.0': PLACE},
 '00_data': {
-    'A network trained on 87,000 pictures read 99.99 % of the pictures that were kept for validation, then 28 of 28 '
-    'test pictures, and then 61.95 %': SERIES,
+    'A network trained on 87,000 pictures read 99.99 % of the frames that were held out for validation, then '
+    '28 of 28 test pictures, and then 61.95 %': SERIES,
     '26 letters': KNOWN_FACT, '(20 January 2021)': KNOWN_FACT,
     '3,000 frames for each of 29 signs | 87,000, and 28 small test pictures': [
         FRAMES/29, len(SIGNS), FRAMES, ORIGINAL['data']['small_test']],
@@ -156,7 +156,7 @@ KNOWN = {
         *share(HELD), *share(scored('2-original-random'))],
     'the one validated on the third take from 45.30 % of 1,415 to 16.19 % of 420': [
         *share(LEFT), *share(scored('3-original-film'))],
-    'kept out (45 %)': [points(LEFT)], 'the photographs (16 %)': [points(scored('3-original-film'))],
+    'Held-out film (45 %)': [points(LEFT)], 'the photographs (16 %)': [points(scored('3-original-film'))],
     'Another 870 photographs': [PHOTOGRAPHS['pictures']], 'is a *95 % interval*': SETTING,
     'middle 95 % of the results': SETTING,
     'give 10.8 to 22.2 % by scenes and 12.6 to 19.8 % by pictures': [
@@ -268,6 +268,7 @@ KNOWN = {
     'reads 99.6 % of frames that were drawn at random': [100*shown('sample', 'a fifth of the frames, at random')],
     'Of the photographs it reads 13.4 %, where guessing would read 3.4 %': [
         100*shown('sample', 'the second test set'), 100/len(SIGNS)]},
+ 'figures': {'holds the middle 80 % of pairs': SETTING, 'with its 95 % interval': SETTING},
 'report': {'take the middle 95 % of the accuracies': SETTING},
 'speller': {'On its way up, 0.4 does not suffice': EXAMPLE},
 'page': {}}

@@ -1,9 +1,12 @@
 "What a reader sees of a notebook: pages, README, figures and buttons"
+import re
 from pathlib import Path
 import pytest
 from nbconvert import MarkdownExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 import nbformat
+from report import lessons_in
+from stamps import STAMPED
 from pages import convert, figures, page, slug, summary_of, title_of, to_pages, write_readme
 
 NBS = Path(__file__).resolve().parent.parent/'nbs'
@@ -75,3 +78,20 @@ def test_the_readme_lies_above_the_notebooks(tmp_path):
     made, images = (tmp_path/'README.md').read_text(), [file.name for file in (nbs/'images').iterdir()]
     for link in ('nbs/01_milk.ipynb', 'https://sugar.org', 'CONTRIBUTING.md', '#tea'): assert f'({link})' in made
     assert [f'![Tea leaves](nbs/images/{image})' in made for image in images] == [True]
+
+
+HIDDEN = re.compile(r'^#\| *hide\b', re.MULTILINE)
+
+
+def lines_of_code(nb):
+    "How many lines of code a reader of a lesson's main line meets, without directives and empty lines"
+    cells = [cell.source for cell in nb.cells if cell.cell_type == 'code' and cell.get('id') not in STAMPED]
+    shown = [line.strip() for source in cells if not HIDDEN.search(source) for line in source.splitlines()]
+    return sum(bool(line) and not line.startswith('#|') for line in shown)
+
+
+@pytest.mark.parametrize('path', lessons_in(NBS), ids=lambda path: path.stem)
+def test_lessons_have_few_lines_of_code(path): assert 60 <= lines_of_code(nbformat.read(path, 4)) <= 90
+
+
+def test_only_code_that_a_reader_meets_is_counted(tea): assert lines_of_code(tea) == 2

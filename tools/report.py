@@ -71,7 +71,7 @@ def accuracy_rows(accuracies:dict # name -> {'value': share, 'pictures': number,
 
 
 STORY = { # what was measured -> what it says
-    'validation, random frames': 'Of random frames kept for validation it read {}; each has a near-copy among the '
+    'validation, random frames': 'Of random frames held out for validation it read {}; each has a near-copy among the '
                                  'frames trained on, so this promises nothing for other pictures.',
     'validation, held-out film': 'Of film that was held out it read {}: other frames, but the same hand.',
     'small test set': 'Of the small test set it read {}; these pictures are as near to the frames trained on as the '

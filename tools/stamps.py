@@ -57,15 +57,35 @@ def minutes(seconds:float # any
     return 'a minute' if whole <= 1 else f'{whole} minutes'
 
 
+def batches(original:dict # the run of record of the original
+           ) -> dict:     # lesson -> how many; a lesson that is not there trains nothing on the pictures
+    "How many batches a lesson trains on the full data; frames that are only compared count as well"
+    film, bs = original['data']['train'], original['settings']['bs']
+    epochs = original['settings']['epochs'] + original['settings']['freeze_epochs']
+    held_out = (film - film*700//3000)//bs # a step an epoch: 500 of 3,000 frames are held out, beside gaps of 100
+    fifth = film*5//4//bs                  # photographs repeated until they are a fifth
+    small = 8*8000//bs                     # eight epochs of the small network
+    return {'00_data': 2*(film//bs + small), '01_training': epochs*held_out + 100, # `lr_find` takes a hundred
+            '02_evaluation': 3*original['data']['second_test']//bs,
+            # Five folds, the one to export, and the film alone, each for two epochs.
+            '03_robust': epochs*original['merged']['steps'] + 2*(6*fifth + held_out)}
+
+
 def times(nb,       # a lesson
           path:Path # its file, in the folder of notebooks
          ) -> str:  # Markdown
-    "How long a lesson takes to read, and to run on the drawn sample"
+    "How long a lesson takes to read, and to run: on the drawn sample, and on the full data with a graphics card"
     words = sum(len(cell.source.split()) for cell in nb.cells if cell.get('id') not in STAMPED)
     reading = minutes(300*math.ceil(words/A_MINUTE/5)) # in steps of five minutes
-    seconds = run_of_record('9-sample', path.parent.parent/'results').get('seconds', {}).get(path.stem)
-    running = f', {minutes(seconds)} to run on the drawn sample (measured on two processor cores)' if seconds else ''
-    return f'*About {reading} to read{running}.*'
+    original, sample = (run_of_record(name, path.parent.parent/'results') for name in ('1-original', '9-sample'))
+    if path.stem not in sample.get('seconds', {}): return f'*About {reading} to read.*'
+    measured = minutes(sample['seconds'][path.stem])
+    number, one = batches(original).get(path.stem), original['epoch']['seconds']/original['epoch']['steps']
+    full = (f'about {minutes(number*one)} on the full data with a graphics card (predicted: {number:,} batches, at the '
+            f'{one:.1f} seconds that each took in the original\'s training on Colab)' if number else
+            'and the same on the full data, because no network is trained on it (predicted)')
+    return (f'*About {reading} to read. To run: {measured} on the drawn sample (measured on two processor cores), '
+            f'{full}.*')
 
 
 def elsewhere(nbs:Path,   # the folder of notebooks, beside `results`

@@ -94,7 +94,7 @@ class Person:
 
     @property
     def left_out(self) -> np.ndarray: # (n, 29) log-probabilities; of a sign's only picture, as it was read before
-        "What is read in each picture with what the others taught"
+        "What is read in each picture after teaching the others"
         return self._learned[1]
 
 _ARRAYS = 'answers', 'log_probs', 'pixels', 'landmarks'
@@ -222,7 +222,7 @@ def _left_out(person): # for each prior (n, 29) log-probabilities by what the ot
         for log_probs, lesson in zip(found, some): log_probs[out] = lesson.corrected(others)
     return found
 
-def _learn(person): # the best lesson, and what is read in each picture with what the others taught
+def _learn(person): # the best lesson, and what is read in each picture after teaching the others
     rows, known = np.arange(len(person)), _folds(person.answers) >= 0
     lessons, found = _lessons(person), _left_out(person)
     if not known.any(): return lessons[_PRIORS.index(_ALONE)], person.log_probs
@@ -267,7 +267,7 @@ class Teaching:
     "What came of teaching"
     pictures:int    # that were learned from
     before:float    # share of them that were read rightly, from 0 to 1
-    after:float     # share that is, each read by what the others taught; a sign's only picture counts as before
+    after:float     # share read rightly after teaching the others; a sign's only picture counts as before
     signs:dict      # sign -> dict of `pictures`, `before` and `after`, in pictures
     sentences:list  # what a person should know about these pictures
     unread:list     # of pairs: a picture, and why it could not be read
@@ -309,9 +309,10 @@ def _sentences(person, lesson, before, after, unread):
     if lesson.idle:
         yield 'Nothing was learned, and all is read as before: leaving out pictures in turn showed no gain.'
     elif alone.all(): yield f'{len(person)} pictures were learned, one of each sign: what was gained is not known.'
-    else: yield (f'Of your pictures, {_share(rights[0], len(person))} were read rightly before, and '
-                 f'{_share(rights[1], len(person))} are now, each by what others taught. '
-                 f'Pictures taken one after another are nearly the same, so this promises too much.')
+    else: yield (f'Before teaching, {_share(rights[0], len(person))} of your pictures were read rightly, and after it '
+                 f'{_share(rights[1], len(person))}. (For this test, the model was taught the other pictures, and '
+                 f'never the one it read.) Pictures taken one after another are nearly the same, so this promises '
+                 f'too much.')
     if alone.any() and not alone.all():
         single = ', '.join(SIGNS[i] for i in person.answers[alone])
         yield f'Of {single} there is one picture: take more to know what it brings.'

@@ -41,7 +41,7 @@ def merged(share):
 
 
 RECIPES = { # name of the files -> (title, what differs from the original's settings, how it is measured)
-    '2-original-random': ("the original's recipe, random frames kept", dict(split='random'), film_alone),
+    '2-original-random': ("the original's recipe, random frames held out", dict(split='random'), film_alone),
     '3-original-film': ("the original's recipe, film held out", dict(), film_alone),
     '5-quick-film': ('the quick recipe, film held out', dict(recipe='quick'), film_alone),
     '6-merged': ('both sets, quick recipe, by scenes: photographs as they are', dict(recipe='quick'), merged(None)),

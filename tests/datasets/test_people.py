@@ -295,7 +295,7 @@ def test_the_command_shows_a_licence_and_asks_first(github, monkeypatch, capsys)
 
 
 def test_each_person_is_read_by_a_network_that_never_saw_them(tmp_path, monkeypatch):
-    from asl_signs import robust
+    from asl_signs.train import folds
     from asl_signs.core.settings import Settings
     from asl_signs.datasets.sets import SignData
     files = names(('film', 'ABC', 2), ('ann', 'AB', 2), ('ben', 'ABC', 3), ('cleo', 'A', 4))
@@ -312,11 +312,11 @@ def test_each_person_is_read_by_a_network_that_never_saw_them(tmp_path, monkeypa
         seen.extend(asked)
         return np.eye(29)[[SIGNS.index('A')]*len(asked)]
 
-    monkeypatch.setattr(robust, 'get_dls', get_dls)
-    monkeypatch.setattr(robust, 'new_learner', lambda dls, settings: dls)
-    monkeypatch.setattr(robust, 'trained', lambda learn, name, settings: learn)
-    monkeypatch.setattr(robust, 'model_name', lambda *_: 'any')
-    monkeypatch.setattr(robust, 'ask', ask)
-    found = robust.cross_validate_people(data, Settings(), folds=3)
+    monkeypatch.setattr(folds, 'get_dls', get_dls)
+    monkeypatch.setattr(folds, 'new_learner', lambda dls, settings: dls)
+    monkeypatch.setattr(folds, 'trained', lambda learn, name, settings: learn)
+    monkeypatch.setattr(folds, 'model_name', lambda *_: 'any')
+    monkeypatch.setattr(folds, 'ask', ask)
+    found = folds.cross_validate_people(data, Settings(), folds=3)
     assert sorted(seen) == sorted(files[6:]) and len(found.report) == 4 + 9 + 4
     assert found.table.accuracy.to_dict() == {'ann': .5, 'ben': 1/3, 'cleo': 1}
