@@ -73,7 +73,7 @@ def with_box(picture:Image.Image, # RGB; stays as it is
 CAMERA_HELP = { # what a browser calls it -> what to say
     '': 'Click on the camera, and allow this page to use it. If the browser does not ask, look for a crossed-out '
         'camera beside the address of the page.',
-    'on': 'The camera is on. Its pictures are read and forgotten; those of Teach when you keep or discard.',
+    'on': 'The camera is on. Each frame is read and forgotten; those of Teach stay until you keep or discard them.',
     'NotAllowedError': 'The browser did not let this page use the camera. Allow it beside the address of the page, '
                        'then load the page again. Pictures can be read without it.',
     'NotFoundError': 'No camera was found. Connect one and load the page again, or read a picture instead.',

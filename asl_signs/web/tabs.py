@@ -32,7 +32,7 @@ def _teach_tab(gr, keeps):
     gr.HTML('<p class="keys">→ skips, ← takes it again, Escape stops.</p>')
     return dict(teach=task, teaching=buttons, name=name)
 
-_LISTS = [('Letters', 'letters'), ('Words', 'words'), ('My words', 'own'), ('What I fail most', 'weak')]
+_LISTS = [('Letters', 'letters'), ('Words', 'words'), ('My words', 'own'), ('What I miss most', 'weak')]
 
 def _practise_tab(gr):
     task = gr.HTML(Coach().html(), elem_id='practise')
