@@ -12,12 +12,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 from ..core.cache import as_json, atomic_path
 from ..core.signs import SIGNS, sign_of
 from ..datasets.people import person_of
-from .plots import _BLUE as BLUE, _ORANGE as ORANGE
-from .report import Report, _span, percent, score
+from .plots import PALETTE
+from .report import Report, bootstrap_share, percent, score, span
 
 # %% ../../nbs/metrics/04_people.ipynb #91293bdb
 @dataclass(repr=False)
@@ -37,22 +36,16 @@ class ByPerson:
         "The mean accuracy of the tenth of people who are read worst, at least one"
         return float(self.table.accuracy.iloc[:max(1, len(self.table)//10)].mean())
 
-    def interval(self,
-                 level:float=.95 # of confidence
-                ) -> tuple[float, float]: # from 0 to 1; nan for both where there is one person only
-        "Bounds for the mean, by drawing people with replacement"
+    def interval(self) -> tuple[float, float]: # from 0 to 1; nan for both where there is one person only
+        "Bounds for the mean, at 95 %, by drawing people with replacement"
         shares = self.table.accuracy.sort_index().to_numpy()
-        if len(shares) < 2: return math.nan, math.nan
-        found = bootstrap((shares,), np.mean, n_resamples=5000, confidence_level=level, method='percentile', rng=42)
-        return tuple(map(float, found.confidence_interval))
+        return bootstrap_share(shares, np.ones(len(shares)))
 
-    def rows(self
-            ) -> dict: # name -> figure in words
+    def rows(self) -> dict: # name -> figure in words
         "The figures of the summary, by name"
         worst = self.table.iloc[0]
-        bounds = _span(*self.interval()) if len(self.table) > 1 else 'cannot be said: there is only one person'
         return {'people': f'{len(self.table)}', 'pictures, all counted': f'{len(self.report):,}',
-                'mean over people': percent(self.mean), 'interval, drawing people': bounds,
+                'mean over people': percent(self.mean), 'interval, drawing people': span(*self.interval(), 'person'),
                 'worst tenth of people': percent(self.worst_tenth),
                 'worst person': f'{worst.name}, {percent(worst.accuracy)}',
                 'over all pictures': percent(self.report.accuracy)}
@@ -64,8 +57,7 @@ class ByPerson:
         figures = pd.Series(self.rows(), name=self.report.title or 'by person').to_frame()
         return figures.to_html() + self.table.to_html()
 
-    def to_dict(self
-               ) -> dict: # of what JSON can hold
+    def to_dict(self) -> dict: # of what JSON can hold
         "Everything as plain numbers and words, for JSON"
         return dict(title=self.report.title, people=len(self.table), pictures=len(self.report), mean=self.mean,
                     interval=self.interval(), worst_tenth=self.worst_tenth,
@@ -114,18 +106,18 @@ def plot_people(found:ByPerson # what `by_person` made
                ):              # a matplotlib figure
     "A bar for each person and for each sign"
     figure, (above, below) = plt.subplots(2, figsize=(9, 6), layout='constrained')
+    blue, orange = PALETTE
     people, (low, high) = found.table.accuracy, found.interval()
-    above.bar(people.index.astype(str), 100*people, color=BLUE, alpha=.6)
-    above.axhline(100*found.mean, color=ORANGE)
-    if not math.isnan(low): above.axhspan(100*low, 100*high, color=ORANGE, alpha=.15)
+    above.bar(people.index.astype(str), 100*people, color=blue, alpha=.6)
+    above.axhline(100*found.mean, color=orange)
+    if not math.isnan(low): above.axhspan(100*low, 100*high, color=orange, alpha=.15)
     above.tick_params(axis='x', rotation=90, labelsize=8)
-    below.bar(found.signs.index, 100*found.signs.accuracy, color=BLUE, alpha=.6)
-    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=ORANGE, zorder=3)
+    below.bar(found.signs.index, 100*found.signs.accuracy, color=blue, alpha=.6)
+    below.scatter(found.signs.index, 100*found.signs.lowest, marker='_', color=orange, zorder=3)
     below.tick_params(axis='x', rotation=90, labelsize=8)
     for axes, what in ((above, 'people; line: their mean'), (below, 'signs, mean over people; mark: worst person')):
         axes.set(ylim=(0, 102), ylabel='% read rightly', xlabel=what)
         axes.spines[['top', 'right']].set_visible(False)
-    bounds = 'one person' if math.isnan(low) else _span(low, high)
-    figure.suptitle(f'{found.report.title}: {percent(found.mean)} ({bounds})', size=11)
+    figure.suptitle(f'{found.report.title}: {percent(found.mean)} ({span(low, high, "person")})', size=11)
     plt.close(figure)
     return figure

@@ -139,10 +139,7 @@ def shipped_bundle() -> Path: # a folder
 
 # %% ../../nbs/runtime/04_bundle.ipynb #b0000010
 class _Network: # threads may share it
-    def __init__(self,
-                 content:bytes,   # of the ONNX file
-                 threads:int=None # how many may work on one call; None: one for each core
-                ):
+    def __init__(self, content, threads=None): # bytes of the ONNX file; None: a thread for each core
         self.content, self.threads, self._session, self._lock = content, threads, None, threading.Lock()
         renew_after_fork(self)
 
@@ -152,10 +149,8 @@ class _Network: # threads may share it
         if self._session is not None: give_up(self._session)
         self._session, self._lock = None, threading.Lock()
 
-    def run(self,
-            values # an array, of the shape that the network takes
-           ) -> list: # of arrays; BundleError if it is no network, or takes something else
-        "What the network makes of its input"
+    def run(self, values):
+        "What the network makes of an array; BundleError if it is no network, or takes something else"
         with self._lock: self._session = self._session or self._loaded()
         takes, given = self._session.get_inputs()[0], [*values.shape[1:]]
         if any(isinstance(side, int) and side != other for side, other in zip(takes.shape[1:], given)):
@@ -182,25 +177,18 @@ def _in_order(log_probs, columns): # of the network's outputs, as this library o
                       f'Export it again.')
 
 class _PixelNetwork(_Network):
-    def __init__(self,
-                 config:ReadingConfig, # its `size`, `colours`, `mean`, `std` and `signs`
-                 *args                 # of `_Network`
-                ):
+    def __init__(self, config, *args): # config: a `ReadingConfig`
         super().__init__(*args)
         self.config, self.size = config, config.size
 
-    def see(self,
-            pictures # uint8 (n, size, size, 3), RGB
-           ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1, (n, …) features
-        "Which signs are in these squares, where the hands are, and the numbers from which it decides"
+    def see(self, pictures): # uint8 (n, size, size, 3), RGB
+        "(n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1, (n, …) features"
         log_probs, landmarks, *features = self.run(self._as_trained(pictures))
         log_probs = _in_order(log_probs, self.config.columns)
         return log_probs, landmarks, features[0] if features else log_probs
 
-    def predict(self,
-                pictures # uint8 (n, size, size, 3), RGB
-               ):        # arrays: (n, 29) log-probabilities, (n, 21, 2) landmarks from -1 to 1
-        "Which signs are in these squares, and where the hands are"
+    def predict(self, pictures):
+        "The same without features"
         return self.see(pictures)[:2]
 
     def _as_trained(self, pictures): # colours and brightness as the network knows them
@@ -211,43 +199,31 @@ class _PixelNetwork(_Network):
 
 # %% ../../nbs/runtime/04_bundle.ipynb #be4cec8b
 class _LandmarkNetwork(_Network):
-    def __init__(self,
-                 config:ReadingConfig, # its `signs`
-                 *args                 # of `_Network`
-                ):
+    def __init__(self, config, *args):
         super().__init__(*args)
         self.columns = config.columns
 
-    def see(self,
-            landmarks # float32 (n, 2, 21, 3)
-           ):         # arrays: (n, 29) log-probabilities, (n, …) features; older bundles have (n, 58): right, then left
-        "Which signs these landmarks fit, and the numbers from which it decides"
+    def see(self, landmarks): # float32 (n, 2, 21, 3)
+        "(n, 29) log-probabilities, in older bundles (n, 58): right hands, then left ones; (n, …) features"
         found, *features = self.run(landmarks)
         halves = np.split(found, 2, axis=1) if found.shape[1] == 2*len(SIGNS) else [found]
         log_probs = np.concatenate([_in_order(half, self.columns) for half in halves], 1)
         return log_probs, features[0] if features else log_probs
 
-    def log_probs(self,
-                  landmarks # float32 (n, 2, 21, 3)
-                 ):         # (n, 29) log-probabilities; in older bundles (n, 58): right hands, then left ones
-        "Which signs these landmarks fit"
+    def log_probs(self, landmarks):
+        "The same without features"
         return self.see(landmarks)[0]
 
 # %% ../../nbs/runtime/04_bundle.ipynb #67f19c1b
 class _DetectorNetwork(_Network):
     side = 'detector_size'
 
-    def __init__(self,
-                 config:ReadingConfig, # its `detector_size`
-                 *args                 # of `_Network`
-                ):
+    def __init__(self, config, *args):
         super().__init__(*args)
         self.size = config.detector_size
 
-    def find(self,
-             pictures # uint8 (n, size, size, 3), RGB
-            ):        # (n, 3): x and y of the hand's middle from -1 to 1, and its side on the same scale
-        "Where the hands are in these pictures"
+    def find(self, pictures): # uint8 (n, size, size, 3), RGB
+        "(n, 3): x and y of the hand's middle from -1 to 1, and its side on the same scale"
         return self.run(pictures)[0]
 
 # %% ../../nbs/runtime/04_bundle.ipynb #14694361

@@ -24,18 +24,18 @@ from .landmarks import Hands
 
 # %% ../../nbs/runtime/10_teaching.ipynb #de3147f0
 class _Watched:
-    "A network that notes the features of one picture, also in a mirror"
+    "A network that notes the features of one picture, also in a mirror, and else does as it did"
     def __init__(self, network): self.network, self.size, self.noted = network, getattr(network, 'size', None), []
 
     def predict(self, pictures):
-        "As the network's own, and the features are noted"
+        "Of the pixel model"
         log_probs, landmarks, features = self.network.see(pictures)
         self.noted = [features] # in bundles that crop again, those of the last crop
         if len(pictures) == 1: self.noted.append(self.network.see(pictures[:, :, ::-1])[2]) # else it is there already
         return log_probs, landmarks
 
     def log_probs(self, landmarks):
-        "As the network's own, and the features are noted"
+        "Of the landmark model"
         log_probs, features = self.network.see(landmarks)
         self.noted.append(features)
         return log_probs
@@ -79,8 +79,14 @@ class Person:
         "Some of the pictures"
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
-    def arrays(self
-              ) -> dict: # name -> array, in half precision
+    def joined(self,
+               others:'Person' # with features of the same models
+              ) -> 'Person':   # as if all pictures were one person's
+        "These pictures and more"
+        more = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in _ARRAYS[:-1]}
+        return replace(self, **more, landmarks=_padded([*self.landmarks, *others.landmarks]))
+
+    def arrays(self) -> dict: # name -> array, in half precision
         "What is kept of it"
         return dict(answers=np.uint8(self.answers)) | {name: np.float16(getattr(self, name)) for name in _ARRAYS[1:]}
 
@@ -99,54 +105,43 @@ class Person:
 
 _ARRAYS = 'answers', 'log_probs', 'pixels', 'landmarks'
 
-def gathered(model:str, # as `model_of` names the bundle
-                   answers,   # n numbers in `SIGNS`
-                   seen,      # n times what `look_at` returned
-                   before:Person=None, # what was known already
-                   typical:Person=None # other people's signs
-                  ) -> Person: # all of it
+def _padded(rows): # a table, with zeros behind rows that are shorter: no hand was found in those pictures
+    table = np.zeros((len(rows), max(map(len, rows))), np.float32)
+    for place, row in zip(table, rows): place[:len(row)] = row
+    return table
+
+def gathered(model:str,           # as `model_of` names the bundle
+             answers,             # n numbers in `SIGNS`
+             seen,                # n times what `look_at` returned
+             before:Person=None,  # what was known already
+             typical:Person=None  # other people's signs
+            ) -> Person:          # all of it
     "What was seen in somebody's pictures"
     log_probs, pixels, landmarks = zip(*seen)
-    rows = [np.float32(log_probs), np.float32(pixels), _filled(landmarks)]
-    now = Person(model, np.array(answers), *rows, typical)
-    return now if before is None else _together(before, now)
-
-def _together(some, others): # as one person
-    return replace(some, **{name: _below(getattr(some, name), getattr(others, name)) for name in _ARRAYS})
-
-def _filled(features): # zeros where there are none; of length 0 where there are none at all
-    length = max((len(one) for one in features if one is not None), default=0)
-    return np.float32([np.zeros(length) if one is None else one for one in features])
-
-def _below(some, others): # one below the other; where no hand was found in either, there are zeros
-    if some.ndim == 1: return np.concatenate([some, others])
-    width = max(some.shape[1], others.shape[1])
-    return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]))) for one in (some, others)])
+    landmarks = _padded([() if one is None else one for one in landmarks])
+    now = Person(model, np.array(answers), np.float32(log_probs), np.float32(pixels), landmarks, typical)
+    return now if before is None else before.joined(now)
 
 # %% ../../nbs/runtime/10_teaching.ipynb #187a85bc
 _MOST = 30 # pictures of a sign that are learned from; more bring little, and take longer
 
 def examples_in(examples # pairs: anything that `to_rgb` takes, and a sign
                ) -> tuple: # lists: of pictures, and of numbers in `SIGNS`; TeachingError if there are none, or no sign
-    "What is to be learned, checked; of signs with very many pictures, as many as count, from the first to the last"
+    "What is to be learned, checked; of signs with very many pictures, some from the first to the last"
     try: pairs = [(picture, sign) for picture, sign in examples]
     except (TypeError, ValueError) as e:
         raise TeachingError(f'Examples are pairs of a picture and its sign, such as ("me/A/1.jpg", "A"). ({e})') from e
     if not pairs: raise TeachingError('There is nothing to learn from. Name at least one picture and its sign.')
     if unknown := [sign for _, sign in pairs if sign not in SIGNS]:
         raise TeachingError(f'{unknown[0]!r} is no sign. The signs are {", ".join(SIGNS)}.')
-    count, seen, kept = Counter(sign for _, sign in pairs), Counter(), []
-    for picture, sign in pairs:
-        place, of = seen[sign], max(_MOST, count[sign])
-        seen[sign] += 1
-        if place*_MOST//of != (place - 1)*_MOST//of or of == _MOST: kept.append((picture, SIGNS.index(sign)))
-    return [picture for picture, _ in kept], [answer for _, answer in kept]
+    kept, answers = [], np.array([SIGNS.index(sign) for _, sign in pairs])
+    for answer in {*answers}:
+        own = np.flatnonzero(answers == answer)
+        kept += [*own[np.linspace(0, len(own) - 1, min(len(own), _MOST)).astype(int)]]
+    return [pairs[at][0] for at in sorted(kept)], answers[sorted(kept)].tolist()
 
 # %% ../../nbs/runtime/10_teaching.ipynb #4b6eda86
-def _likeness(some:Person,  # n pictures
-          others:Person # m pictures
-         ) -> np.ndarray: # (n, m), from -1 to 1; where only one has a hand, landmarks count 0
-    "How alike the features of pictures are"
+def _likeness(some, others): # (n, m), from -1 to 1; where only one has a hand, landmarks count 0
     both = min(some.landmarks.shape[1], others.landmarks.shape[1]) # 0 where no hand was found in any picture
     return (some.pixels @ others.pixels.T + some.landmarks[:, :both] @ others.landmarks[:, :both].T)/2
 
@@ -190,12 +185,9 @@ class Lesson:
         log_probs[:, self.signs] = after + np.logaddexp.reduce(before, 1, keepdims=True)
         return log_probs
 
-def _with_typical(person): # and other people's pictures of the signs that were not taught
-    if person.typical is None: return person
-    return _together(person, person.typical.of(~np.isin(person.typical.answers, person.answers)))
-
 def _lessons(person): # one for each prior
-    own, person = len(person), _with_typical(person)
+    own, typical = len(person), person.typical
+    if typical is not None: person = person.joined(typical.of(~np.isin(typical.answers, person.answers)))
     counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL)
     signs = np.unique(person.answers)
     right = (person.answers[:, None] == signs).astype(float)
@@ -208,11 +200,8 @@ _ALONE = .01 # the prior where each sign has one picture, and nothing can be lef
 _FOLDS = 5   # at most
 
 def _folds(answers): # (n,) numbers from 0: in each fold, a few pictures of each sign; -1: the only one of its sign
-    count, seen, folds = Counter(answers.tolist()), Counter(), []
-    for answer in answers.tolist():
-        folds.append(seen[answer] % _FOLDS if count[answer] > 1 else -1)
-        seen[answer] += 1
-    return np.array(folds)
+    same = answers[:, None] == answers
+    return np.where(same.sum(1) > 1, np.tril(same, -1).sum(1) % _FOLDS, -1)
 
 def _left_out(person): # for each prior (n, 29) log-probabilities by what the other pictures taught
     found, folds = np.stack([person.log_probs]*len(_PRIORS)), _folds(person.answers)
@@ -242,12 +231,8 @@ class _Taught(Fusion):
     "Models whose answers are corrected by what was learned of a person"
     lesson:Lesson=None # what was learned
 
-    def probs(self,
-              files,      # RGB, of PIL; or anything that `to_rgb` takes
-              hands=None, # `Hands` of these pictures; None: the pixel model reads alone
-              left=None   # (n,) booleans: which pictures show a left hand? None: as their landmarks say, or none
-             ) -> np.ndarray: # (n, 29) probabilities
-        "What both models predict together, corrected"
+    def probs(self, files, hands=None, left=None):
+        "As `Fusion` has them, corrected"
         seen = []
         for at, file in enumerate(files):
             hand = None if hands is None else Hands([file], hands.numbers[at:at + 1])
@@ -255,8 +240,8 @@ class _Taught(Fusion):
         return np.exp(self.lesson.corrected(gathered(self.lesson.person.model, [0]*len(seen), seen)))
 
 def corrected(fusion:Fusion, # as `load_bundle` returns it
-                  lesson:Lesson  # what was learned with the same models
-                 ) -> Fusion:    # which reads as before where nothing was gained
+              lesson:Lesson  # what was learned with the same models
+             ) -> Fusion:    # which reads as before where nothing was gained
     "The same models with a correction"
     if lesson.idle: return fusion
     return _Taught(fusion.pixel_model, fusion.landmark_model, fusion.config, fusion.detector, fusion.facts, lesson)
@@ -329,13 +314,12 @@ def teaching_of(person:Person, # who was taught
     "What came of teaching somebody's pictures"
     lesson, unread = person.lesson, [*unread]
     before, after = person.log_probs.argmax(1), person.left_out.argmax(1)
-    signs = {}
-    for answer in np.unique(person.answers):
-        own = person.answers == answer
-        signs[SIGNS[answer]] = dict(pictures=int(own.sum()), before=int((before == answer)[own].sum()),
-                                    after=int((after == answer)[own].sum()))
-    return Teaching(len(person), float((before == person.answers).mean()), float((after == person.answers).mean()),
-                    signs, [*_sentences(person, lesson, before, after, unread)], unread, not lesson.idle)
+    shown, right, now = (Counter(SIGNS[i] for i in person.answers[rows]) for rows in (
+        slice(None), before == person.answers, after == person.answers))
+    signs = {sign: dict(pictures=shown[sign], before=right[sign], after=now[sign]) for sign in SIGNS if shown[sign]}
+    sentences = [*_sentences(person, lesson, before, after, unread)]
+    return Teaching(len(person), right.total()/len(person), now.total()/len(person), signs, sentences, unread,
+                    not lesson.idle)
 
 # %% ../../nbs/runtime/10_teaching.ipynb #673cfab2
 def model_of(bundle # as `read_bundle` returns it
@@ -349,8 +333,7 @@ def typical_in(bundle # as `read_bundle` returns it
               ) -> Person: # None if it brings none; TeachingError if they cannot be used
     "Other people's signs, as a bundle brings them"
     if USUAL not in bundle.files: return None
-    found = _arrays_in(bundle.files[USUAL], bundle.folder/USUAL)
-    return _person_in(found, '')
+    return _person_in(_arrays_in(bundle.files[USUAL], bundle.folder/USUAL), '')
 
 USUAL = 'typical.npz' # in a bundle
 

@@ -78,7 +78,7 @@ def chart() -> str: # HTML, to be used with `chart_style`
     buttons = ''.join(f'<button type="button" data-sign="{sign}" title="{sign_name(sign)}, large">{drawn_sign(sign)}'
                       f'<span>{sign_name(sign)}</span></button>' for sign in SIGNS_SHOWN)
     turns = ''.join(f'<button type="button" data-turn="{by}">{word}</button>'
-                    for by, word in ((-1, '← Before'), (1, 'Next →'), (0, 'Close')))
+                    for by, word in ((-1, '← Previous'), (1, 'Next →'), (0, 'Close')))
     return (f'<section id="chart" aria-label="Chart of the alphabet"><div class="signs">{buttons}</div>'
             f'<p>Schematic drawings of a right hand; a left hand makes the mirror image. Click on one to see it large, '
             f'from both sides.</p><dialog aria-label="A sign, large">{"".join(map(_large, SIGNS_SHOWN))}'

@@ -1,9 +1,11 @@
 "Heat maps show what is known to be the reason, and leave the network as it was"
+from weakref import ref
 from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, Learner, Resize, nn, parent_label, vision_learner
+from fastai.vision.all import (CategoryBlock, DataBlock, ImageBlock, Learner, Resize, hook_output, nn, parent_label,
+                               vision_learner)
 from PIL import Image
 from asl_signs.metrics import heatmaps
 from asl_signs.train.backbones import get_backbone
@@ -60,11 +62,26 @@ def place(*at): # a white square on black
     return Image.fromarray(pixels)
 
 
+def remembered(learn):
+    "How many outputs of layers are still there after a batch, as they are where a hook was left behind"
+    layers, seen = [*learn.model.modules()], []
+    modes = [layer.training for layer in layers]
+    own = [layer.register_forward_hook(lambda layer, given, output: seen.append(ref(output))) for layer in layers]
+    with torch.no_grad(): learn.model.eval()(learn.dls.one_batch()[0])
+    for hook in own: hook.remove()
+    for layer, mode in zip(layers, modes): layer.training = mode
+    return sum(one() is not None for one in seen)
+
+
+def test_a_hook_that_was_left_behind_is_noticed(learn):
+    assert remembered(learn) == 0
+    with hook_output(learn.model[3], detach=False): assert remembered(learn) > 0
+
+
 def state(learn):
     "All that must not change"
     layers, numbers = [*learn.model.modules()], [*learn.model.parameters()]
-    hooks = [len(layer._forward_hooks) + len(layer._backward_hooks) for layer in layers]
-    return ([layer.training for layer in layers], hooks,
+    return ([layer.training for layer in layers], remembered(learn),
             [p.requires_grad for p in numbers], [p.grad is None for p in numbers],
             [p.sum().item() for p in learn.model.state_dict().values()], torch.is_grad_enabled())
 

@@ -2,6 +2,7 @@
 import json, math, warnings
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 from asl_signs.metrics.report import compare, score, wilson
@@ -26,7 +27,7 @@ def test_one_picture_has_an_accuracy_and_no_interval():
     one = score(sure('A'), ['A'], title='one')
     assert (one.accuracy, one.top(3), one.macro_f1, len(one)) == (1, 1, 1, 1)
     assert all(map(math.isnan, one.interval()))
-    assert 'only one scene' in repr(one) and '100.00 %' in one._repr_html_()
+    assert 'only one scene' in repr(one) and '100.00 %' in DisplayFormatter().format(one)[0]['text/html']
 
 
 def test_classes_nobody_asked_about_do_not_count():

@@ -20,7 +20,7 @@ from asl_signs.models.recipe import (FILM, accuracies_of, calibrate, data_lines,
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import normalised
 from asl_signs.runtime.fusion import Fusion, fused
-from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, mirrored, to_row
+from asl_signs.runtime.landmarks import Hands, HandsError, film_hands, to_row
 from asl_signs.train.backbones import WeightsError
 
 
@@ -229,8 +229,8 @@ def test_a_picture_is_read_like_its_mirror_image(tmp_path, reader, size):
     pictures = [Image.open(file) for file in files]
     hands = hands_in(files, 'L')
     numbers = hands.numbers.copy()
-    numbers[..., :63] = mirrored(hands.landmarks, size[0]/max(size)).reshape(4, 1, 63)
-    numbers[..., 63:126] = mirrored(hands.world).reshape(4, 1, 63)
+    numbers[..., :63] = (hands.landmarks*(-1, 1, 1) + (size[0]/max(size), 0, 0)).reshape(4, 1, 63)
+    numbers[..., 63:126] = (hands.world*(-1, 1, 1)).reshape(4, 1, 63)
     flipped = [one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in pictures]
     def differences(**kwargs):
         reader.config = replace(reader.config, weights=(2, 2), **kwargs)

@@ -116,14 +116,14 @@ def test_two_people_in_one_folder_are_noticed():
         "The same person in a room"
         return replace(person, **{name: unit(np.hstack([getattr(person, name), np.roll(stranger, room, 1)]))
                                   for name in ('pixels', 'landmarks')})
-    mixed = teaching._together(with_room(one, 0), with_room(other, 1))
+    mixed = with_room(one, 0).joined(with_room(other, 1))
     assert 'all of one person' in str(teaching_of(mixed))
 
 
 def test_later_pictures_are_added_whether_or_not_hands_were_found():
     first, second = person([M]*2, [N]*2), person([N]*2, [N]*2, hands=False)
     for some, others in ((first, second), (second, first)):
-        both = teaching._together(some, others)
+        both = some.joined(others)
         assert len(both) == 4 and both.landmarks.shape == (4, first.landmarks.shape[1]) and both.lesson.pulls.any()
 
 
@@ -157,9 +157,9 @@ def test_the_file_is_small_and_holds_numbers_only(kept):
     file = person_file('ME')
     assert file.stat().st_size < 20_000
     with np.load(file, allow_pickle=False) as found:
-        assert {*found} == {'about', *teaching._ARRAYS}
+        assert {*found} == {'about', 'answers', 'log_probs', 'pixels', 'landmarks'}
         assert {*json.loads(str(found['about']))} == {'format', 'version', 'model', 'sum'}
-        assert all(found[name].dtype in (np.uint8, np.float16) for name in teaching._ARRAYS)
+        assert all(found[name].dtype in (np.uint8, np.float16) for name in kept.arrays())
 
 
 @pytest.mark.parametrize('harm', [lambda content: content[:-50], lambda content: b'', lambda content: b'PK' + content,

@@ -2,14 +2,16 @@
 from dataclasses import replace
 import numpy as np
 import pytest
-from asl_signs.runtime.landmarks import FINGERS, Hand, film_hands, from_row, mirrored, to_row
+from asl_signs.runtime.landmarks import FINGERS, Hand, film_hands, from_row, to_row
 from asl_signs.web.feedback import NO_HAND, differences, feedback
 
 FILM = film_hands()  # as MediaPipe found them in real photographs
 UPRIGHT = 'ABDEFIKLRSTUVWXY'
 
 
-def in_mirror(hand): return Hand(mirrored(hand.landmarks, 200), mirrored(hand.world), not hand.left, hand.score)
+def in_mirror(hand):
+    "The other hand, which makes the same sign"
+    return Hand(hand.landmarks*(-1, 1, 1) + (200, 0, 0), hand.world*(-1, 1, 1), not hand.left, hand.score)
 
 
 def turned(hand, degrees, axis):
