@@ -1282,8 +1282,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'asl_signs/runtime/reader.py'),
                                           'asl_signs.runtime.reader._table_row': ( 'runtime/reader.html#_table_row',
                                                                                    'asl_signs/runtime/reader.py'),
-                                          'asl_signs.runtime.reader._with_progress': ( 'runtime/reader.html#_with_progress',
-                                                                                       'asl_signs/runtime/reader.py'),
                                           'asl_signs.runtime.reader.pictures_below': ( 'runtime/reader.html#pictures_below',
                                                                                        'asl_signs/runtime/reader.py'),
                                           'asl_signs.runtime.reader.reason_against_hands': ( 'runtime/reader.html#reason_against_hands',

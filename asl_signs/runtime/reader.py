@@ -28,7 +28,7 @@ from .teaching import (TeachingError, examples_in, load_person, model_of, gather
                                         look_at, corrected, teaching_of, typical_in)
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS
-from ..core.cache import renew_after_fork
+from ..core.cache import progress as with_progress, renew_after_fork
 
 # %% ../../nbs/runtime/05_reader.ipynb #i000000b
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class SignReader:
             try: shown, _, rows = self.prepare(picture)
             except PictureError as e: return e
             return look_at(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
-        found = [*_side_by_side(seen, _with_progress(pictures, progress))]
+        found = [*_side_by_side(seen, with_progress(pictures, 'reading', show=progress))]
         good = [at for at, one in enumerate(found) if not isinstance(one, PictureError)]
         unread = [(picture, str(one)) for picture, one in zip(pictures, found) if isinstance(one, PictureError)]
         if not good: raise TeachingError(f'None of the pictures can be read. The first: {unread[0][1]}')
@@ -291,7 +291,7 @@ class SignReader:
         def read_portion(some):
             "Readings of a portion; a PictureError in the place of one"
             return [*self._readings([self._prepared(picture, colours, broken) for picture in some], left)]
-        pictures = iter(_with_progress(pictures, progress))
+        pictures = iter(with_progress(pictures, 'reading', show=progress))
         portions = iter(lambda: [*islice(pictures, portion)], [])
         with closing(_side_by_side(read_portion, portions)) as readings: yield from chain.from_iterable(readings)
 
@@ -320,7 +320,7 @@ class SignReader:
             "The probabilities, or what is wrong with the picture"
             try: return self.predict([self.prepare(picture, colours)], left, self._one_thread)[0][0]
             except PictureError as e: return e
-        rows = [*_side_by_side(row, _with_progress(pictures, progress))]
+        rows = [*_side_by_side(row, with_progress(pictures, 'reading', show=progress))]
         wrong = [one for one in rows if isinstance(one, PictureError)]
         if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '
                                 f'The first: {wrong[0]}', stacklevel=2)
@@ -341,12 +341,6 @@ class SignReader:
         return pd.DataFrame(rows, columns=['file', *_COLUMNS, 'wrong'])
 
 # %% ../../nbs/runtime/05_reader.ipynb #n0000015
-def _with_progress(things, show):
-    "The same things, with a bar if tqdm is there and `show` is true"
-    try: from tqdm.auto import tqdm
-    except Exception: return things # missing or broken: no bar is worth a reading
-    return tqdm(things, 'reading', leave=False, disable=not show)
-
 def _side_by_side(work, things):
     "What `work` returns for each thing, in order, from a thread for each core; only a few are taken ahead"
     things = iter(things)
