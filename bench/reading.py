@@ -5,7 +5,6 @@ It reads in two ways: by `learn.predict`, as in lesson 3, and as in the original
 picture, predicts, and takes the probability. Both read the same files in the same run, in turn; medians, and the
 ratio of each pair with its median and range. Accuracy does not matter here, so the weights are not trained."""
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from asl_signs.data import get_data, get_dls
@@ -44,15 +43,6 @@ def in_turn(repeats, plain, ours):
     ratios = sorted(a/b for a, b in pairs)
     return dict(plain=statistics.median(a for a, _ in pairs), ours=statistics.median(b for _, b in pairs),
                 ratio=statistics.median(ratios), lowest=ratios[0], highest=ratios[-1], runs=repeats)
-
-
-@contextmanager
-def busy_cores():
-    "Beside one program for each core that never rests"
-    programs = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(os.cpu_count())]
-    try: yield
-    finally:
-        for program in programs: program.kill()
 
 
 def fresh(code):
@@ -98,10 +88,8 @@ def without_hands(pickle, some, many, repeats):
     with learn.no_bar(), learn.no_logging():
         learn.predict(some[0]), reader.read(some[0]) # what is loaded first is not counted
         one = in_turn(repeats, few_by_learner, few_by_reader)
-        with busy_cores(): beside = in_turn(repeats, few_by_learner, few_by_reader)
         more = in_turn(max(1, repeats//2), lambda: run_inference(learn, many), many_by_reader)
     return {'one picture': one | dict(pictures=len(some)),
-            'one picture, all cores busy': beside | dict(pictures=len(some)),
             "many pictures, against the original's loop": more | dict(pictures=len(many))}
 
 

@@ -165,8 +165,6 @@ class _Network: # threads may share it
         except Exception as e: raise BundleError(why_not_loaded(e, 'onnxruntime', 'onnxruntime')) from e
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = self.threads or 0, 3
-        # a thread that spins while it waits uses up its turn, and is absent when there is work beside a busy program
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         try: return onnxruntime.InferenceSession(self.content, options, providers=['CPUExecutionProvider'])
         except Exception as e:
             raise BundleError(f'A network of this bundle cannot be loaded ({e}). Export it again, '
