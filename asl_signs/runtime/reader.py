@@ -24,8 +24,8 @@ from .bundle import load_bundle, read_bundle, shipped_bundle
 from .config import ReadingConfig
 from .crops import contrast, exposed
 from .landmarks import Hands
-from .teaching import (TeachingError, examples_in, load_person, model_of, gathered, save_person,
-                                        look_at, corrected, teaching_of, typical_in)
+from .teaching import (
+    TeachingError, corrected, examples_in, gathered, load_person, look_at, model_of, save_person, teaching_of, typical_in)
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS
 from ..core.cache import progress as with_progress, renew_after_fork
@@ -194,11 +194,11 @@ class SignReader:
             except PictureError as e: return e
             return look_at(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
         found = [*_side_by_side(seen, with_progress(pictures, 'reading', show=progress))]
-        good = [at for at, one in enumerate(found) if not isinstance(one, PictureError)]
+        good = [(answer, one) for answer, one in zip(answers, found) if not isinstance(one, PictureError)]
         unread = [(picture, str(one)) for picture, one in zip(pictures, found) if isinstance(one, PictureError)]
         if not good: raise TeachingError(f'None of the pictures can be read. The first: {unread[0][1]}')
-        return gathered(model_of(self.bundle), [answers[at] for at in good], [found[at] for at in good],
-                              self.person, typical_in(self.bundle)), unread
+        model, typical = model_of(self.bundle), typical_in(self.bundle)
+        return gathered(model, *map(list, zip(*good)), self.person, typical), unread
 
     @cached_property
     def teaching(self): # a `Teaching`; None if it was taught nothing
