@@ -24,8 +24,9 @@ from .bundle import load_bundle, read_bundle, shipped_bundle
 from .config import ReadingConfig
 from .crops import contrast, exposed
 from .landmarks import Hands
-from .teaching import (
-    TeachingError, corrected, examples_in, gathered, load_person, look_at, model_of, save_person, teaching_of, typical_in)
+from asl_signs.runtime.teaching import (
+    TeachingError, corrected, examples_in, gathered, load_person, look_at, model_of, save_person,
+    teaching_of, typical_in)
 from ..core.pictures import PictureError, to_rgb
 from ..core.signs import SIGNS
 from ..core.cache import progress as with_progress, renew_after_fork
