@@ -26,3 +26,11 @@ def built(tmp_path_factory):
             subprocess.run(build, check=True, capture_output=True)
             Path(f'{to}.making').rename(to)
     return to
+
+
+SLOW = 'test_run.py', 'test_exercises.py', 'test_app.py' # minutes each: begun last, one process would wait for another
+
+
+def pytest_collection_modifyitems(items):
+    "Begin with the files that take longest"
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))

@@ -40,7 +40,8 @@ def notebooks(env):
 
 def tests(env, report):
     "How many tests passed, failed and were skipped"
-    how = ['-q', '-rs', '-n', '2', '--dist', 'loadfile', '--durations=8', f'--junitxml={report}']
+    side_by_side = ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder'] # in the order of conftest.py
+    how = ['-q', '-rs', *side_by_side, '--durations=8', f'--junitxml={report}']
     status, _ = shown([sys.executable, '-m', 'pytest', *how, 'tests'], env)
     if not report.exists(): return 0, 1, 0
     suite = ET.parse(report).getroot().find('testsuite')
