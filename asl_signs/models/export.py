@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOLERANCES', 'ExportError', 'graph_of', 'pixel_graph', 'landmark_graph', 'detector_graph', 'in_halves', 'in_bytes',
-           'Parity', 'squares_of', 'parity', 'check_parity', 'typical_examples', 'export_reader', 'main']
+           'Parity', 'parity', 'check_parity', 'typical_examples', 'export_reader', 'main']
 
 # %% ../../nbs/models/04_export.ipynb #e0000003
 import argparse, sys
@@ -141,10 +141,7 @@ class Parity:
     answers:int     # predictions that differ where the first reader's were clear
     asked:int       # crops and hands that both have read
 
-def squares_of(pictures, # anything that `to_rgb` takes
-               size:int, # pixels
-               share:float=ReadingConfig.first_crop # side of the square, by the picture's longer side
-              ) -> np.ndarray: # uint8 (n, size, size, 3)
+def _squares_of(pictures, size, share=ReadingConfig.first_crop): # uint8 (n, size, size, 3)
     "The first crop of each picture"
     return np.stack([np.asarray(cut_square(picture, whole_square(picture, share), size))
                      for picture in map(to_rgb, pictures)])
@@ -160,7 +157,7 @@ def _detector_difference(one, other, squares):
 
 def parity(one:Fusion,         # as it was trained
            other:Fusion,       # as it was exported
-           squares:np.ndarray, # as `squares_of` makes them
+           squares:np.ndarray, # uint8 (n, size, size, 3)
            margin:float=.05    # predictions count where the two best log-probabilities are further apart
           ) -> Parity:          # on these crops and on landmarks of 28 hands of the film
     "How far an exported reader is from the one it was made from"
@@ -243,7 +240,7 @@ def export_reader(reader:Fusion,           # as `train_reader` or `load_reader` 
                  ) -> Parity:              # ExportError, and no bundle, if it differs too much from the reader
     "Write a reader as a bundle, read it back, and compare"
     _refuse(folder, pictures, precision)
-    squares = squares_of(pictures, reader.pixel_model.size, reader.config.first_crop)
+    squares = _squares_of(pictures, reader.pixel_model.size, reader.config.first_crop)
     about = _description(reader, precision)
     files = _networks(reader, precision, squares) | {'README.md': model_card(about, measured).encode()}
     with atomic_path(folder) as part:

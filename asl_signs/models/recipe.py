@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FILM', 'spread', 'film_frames', 'training_pictures', 'folds_of', 'train_networks', 'fit_weights', 'says_of_strangers',
-           'curve', 'calibrate', 'accuracies_of', 'data_lines', 'train_reader', 'report_on', 'save_reader',
-           'load_reader', 'arguments', 'main']
+           'curve', 'calibrate', 'accuracies_of', 'data_lines', 'train_reader', 'save_reader', 'load_reader',
+           'arguments', 'main']
 
 # %% ../../nbs/models/03_recipe.ipynb #cb0b3836
 import argparse, json, sys, time
@@ -24,7 +24,6 @@ from ..datasets.archives import DataError
 from ..datasets.film import FilmError, film_splitter, films
 from ..datasets.people import even_weights, licence_table, people_files, person_of
 from ..metrics.people import by_person
-from ..metrics.report import Report, score
 from .detector import HandDetector, train_detector
 from .joints import Ensemble, LandmarkClassifier, prior_without_hand, train_ensemble
 from .landmarker import LANDMARKER
@@ -225,17 +224,6 @@ def train_reader(pictures:dict,       # file -> who signs in it, as `training_pi
                          folds=folds, fold_steps=fold_steps, seconds=round(time.time() - started),
                          data=data_lines(arch, pictures), accuracies=accuracies_of(reader, strangers, says, people))
     return reader
-
-# %% ../../nbs/models/03_recipe.ipynb #a9f15da3
-def report_on(reader:Fusion,    # or anything else that has its `read`
-              files,            # pictures whose signs are known
-              hands:Hands=None, # of these pictures; None: only pixels are read
-              title:str='',     # of the report
-              scenes=None       # (n,) numbers; None: every picture is one by itself
-             ) -> Report:       # with every picture counted
-    "What a reader reads"
-    scenes = np.arange(len(files)) if scenes is None else scenes
-    return score(reader.probs(files, hands), [*map(sign_of, files)], files, scenes, title)
 
 # %% ../../nbs/models/03_recipe.ipynb #81b03666
 _NETWORKS = 'pixel_model', 'landmark_model', 'detector'

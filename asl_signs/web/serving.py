@@ -95,7 +95,7 @@ def stream_reader(bundle=None,    # a folder that lesson 5 exported; None: the r
                   person:str=None # the name of somebody who was taught; None: nobody
                  ) -> SignReader: # ready; BundleError, HandsError or TeachingError if something is missing
     "A `SignReader` with one view of each frame, so that it reads more frames a second"
-    reader = SignReader(bundle, hands=hands, views=1, **(dict(person=person) if person else {}))
+    reader = SignReader(bundle, hands=hands, views=1, person=person)
     reader.finds_hands() # says now what is missing
     return reader
 
