@@ -225,11 +225,11 @@ def contact_sheet(pictures,         # title -> PIL image or file; or files, with
                  ):                 # a matplotlib figure
     "All pictures on one sheet, with their titles"
     import matplotlib.pyplot as plt
-    if not isinstance(pictures, dict): pictures = {file.name: file for file in pictures}
-    rows = math.ceil(len(pictures)/columns)
+    titled = [*pictures.items()] if isinstance(pictures, dict) else [(file.name, file) for file in pictures]
+    rows = math.ceil(len(titled)/columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.2*rows), dpi=84, squeeze=False)
     for axis in axes.flat: axis.axis('off')
-    for axis, (title, picture) in zip(axes.flat, pictures.items()):
+    for axis, (title, picture) in zip(axes.flat, titled):
         axis.imshow(to_rgb(picture) if isinstance(picture, Path) else picture)
         axis.set_title(title, fontsize=8, pad=2)
     figure.text(.5, 0, caption, ha='center', fontsize=8, style='italic')

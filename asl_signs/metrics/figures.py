@@ -71,7 +71,7 @@ def plot_alike(features:np.ndarray, # a row a picture, each of length 1
               ):                    # a matplotlib axes
     "How alike the features of pictures are, sorted by sign"
     order = np.argsort(answers, kind='stable')
-    figure, axes = plt.subplots(figsize=(5.5, 5))
+    figure, axes = plt.subplots(figsize=(5.5, 5), layout='constrained')
     shown = axes.imshow(features[order] @ features[order].T, cmap='viridis')
     firsts = np.flatnonzero(np.diff(answers[order], prepend=-1))
     for set_ticks, turned in ((axes.set_xticks, 90), (axes.set_yticks, 0)):
