@@ -9,6 +9,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'asl_signs.cli._command': ('runtime/cli.html#_command', 'asl_signs/cli.py'),
                                'asl_signs.cli._evaluate_folder': ('runtime/cli.html#_evaluate_folder', 'asl_signs/cli.py'),
                                'asl_signs.cli._examples': ('runtime/cli.html#_examples', 'asl_signs/cli.py'),
+                               'asl_signs.cli._fetch_hand_model': ('runtime/cli.html#_fetch_hand_model', 'asl_signs/cli.py'),
                                'asl_signs.cli._forget': ('runtime/cli.html#_forget', 'asl_signs/cli.py'),
                                'asl_signs.cli._in_words': ('runtime/cli.html#_in_words', 'asl_signs/cli.py'),
                                'asl_signs.cli._is_watched': ('runtime/cli.html#_is_watched', 'asl_signs/cli.py'),

@@ -56,6 +56,23 @@ def test_a_port_is_from_1_to_65535(port, capsys):
     assert status == 2 and 'from 1 to 65535' in err.splitlines()[-1] and 'Traceback' not in err
 
 
+def test_a_hand_model_that_is_none_is_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path/'cut.task').write_bytes(b'PK')
+    monkeypatch.setenv('ASL_SIGNS_HAND_MODEL', str(tmp_path/'cut.task'))
+    status, out, err = ran(capsys, 'hands')
+    assert status != 0 and out == '' and 'is not the hand model that is needed' in err and 'Traceback' not in err
+
+
+def test_the_hand_model_is_fetched_when_asked_for(tmp_path, monkeypatch, capsys):
+    "Fetching is tested with `hand_model`; here, what the command makes of it"
+    from asl_signs.runtime import hand_model, reader
+    monkeypatch.setattr(hand_model, 'hand_model', lambda: tmp_path/'hand_landmarker.task')
+    for reason, status in ('', 0), ('MediaPipe is not installed.', 1):
+        monkeypatch.setattr(reader, 'reason_against_hands', lambda: reason)
+        found, out, err = ran(capsys, 'hands')
+        assert (found, err.strip()) == (status, reason) and f'is at {tmp_path}' in out
+
+
 def test_the_version(capsys):
     assert ran(capsys, '--version') == (0, f'asl-signs {__version__}\n', '')
 

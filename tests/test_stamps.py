@@ -85,7 +85,7 @@ def test_what_a_graphics_card_saves_comes_from_results(nbs):
 
 def test_how_long_a_lesson_runs_comes_from_results(nbs, tea):
     assert times(tea, nbs/'00_tea.ipynb') == (
-        '*About 5 minutes to read. To run: 2 minutes on the drawn sample (measured on two processor cores), '
+        '*About 5 minutes to read. To run: 2 minutes on the drawn sample (measured on two idle processor cores), '
         'and the same on the full data, because no network is trained on it (predicted).*')
     assert times(tea, nbs/'01_training.ipynb').endswith(
         'about 8 minutes on the full data with a graphics card (predicted: 790 batches, at the 0.6 seconds that each '

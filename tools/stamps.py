@@ -84,7 +84,7 @@ def times(nb,       # a lesson
     full = (f'about {minutes(number*one)} on the full data with a graphics card (predicted: {number:,} batches, at the '
             f'{one:.1f} seconds that each took in the original\'s training on Colab)' if number else
             'and the same on the full data, because no network is trained on it (predicted)')
-    return (f'*About {reading} to read. To run: {measured} on the drawn sample (measured on two processor cores), '
+    return (f'*About {reading} to read. To run: {measured} on the drawn sample (measured on two idle processor cores), '
             f'{full}.*')
 
 

@@ -101,7 +101,8 @@ def _share_row(title, ways, name): return [title, *(f'{100*one[name]:.1f} %' for
 def front_table(folder:Path # `results`
                ) -> str:    # Markdown
     "What the front page shows: what was learned from, what was tried, and how much of it was read"
-    original, film = (run_of_record(name, folder)['accuracies'] for name in ('1-original', '3-original-film'))
+    runs = '1-original', '2-original-random', '3-original-film'
+    original, random, film = (run_of_record(name, folder)['accuracies'] for name in runs)
     found = run_of_record('people/strangers', folder)
     reader = found['people'][WITH_OR_WITHOUT[0]]
     strangers = f'{reader["pictures"]:,} pictures of {len(reader["people"])} people never trained on'
@@ -109,8 +110,10 @@ def front_table(folder:Path # `results`
     def some(pictures): return f'{pictures:,} of these {original[second]["pictures"]:,} photographs'
     rows = [['the film: the original', 'random frames of the film', share(original['validation, random frames'])],
             ['', photographs, with_interval(original[second])],
-            ['the film alone, one take held out: a smaller network, on reduced copies', 'the take held out',
-             share(film['validation, held-out film'])],
+            ['the film, reduced: EfficientNet-Lite0, random frames held out', 'these frames',
+             share(random['validation, random frames'])],
+            ['', some(random[second]['pictures']), with_interval(random[second])],
+            ['the same, one take held out', 'this take', share(film['validation, held-out film'])],
             ['', some(film[second]['pictures']), with_interval(film[second])],
             ['**film and many people: the reader that comes along**', strangers, _mean_over(reader)]]
     if 'danrasband' in found:

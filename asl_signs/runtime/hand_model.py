@@ -36,7 +36,7 @@ def kept_model() -> Path: # it need not exist
 def _by_hand():
     try: place = f'put it at {kept_model()}, or '
     except (CacheError, ModuleNotFoundError): place = '' # no home folder, or no platformdirs
-    return f'Download {MODEL} in a browser, and {place}set ASL_SIGNS_HAND_MODEL to where it is.'
+    return f'download {MODEL} in a browser, and {place}set ASL_SIGNS_HAND_MODEL to where it is.'
 
 # %% ../../nbs/runtime/08_hand_model.ipynb #h0000039
 def _fetch(address, to):
@@ -48,26 +48,27 @@ def _fetch(address, to):
             file.flush()
             if reason := wrong_with(part):
                 raise HandsError(f'What came from {address} is not the hand model: {reason}. '
-                                 f'It was not kept. Try again; if that does not help: {_by_hand()}')
+                                 f'It was not kept. Try again; if that does not help, {_by_hand()}')
     except CacheError: raise
     except (OSError, HTTPException) as e:
         raise HandsError(f'The hand model could not be fetched from {address} ({e}). '
-                         f'Is there a network? If not: {_by_hand()}') from e
+                         f'Is there a network? If not, {_by_hand()}') from e
 
 # %% ../../nbs/runtime/08_hand_model.ipynb #95266570
 def _checked(file):
     try:
         file = file.expanduser()
-        if not file.is_file(): raise HandsError(f'There is no hand model at {file}. {_by_hand()}')
+        if not file.is_file():
+            raise HandsError(f'There is no hand model at {file}. Run `asl-signs hands` to fetch it, or {_by_hand()}')
         reason = wrong_with(file)
     except HandsError: raise
     except RuntimeError as e: raise HandsError(f'There is no hand model at {file}: {e} Write the path out.') from e
     except OSError as e:
         raise HandsError(f'The hand model at {file} may not be read by this user ({e.strerror}). '
-                         f'Change its permissions, or those of its folder. {_by_hand()}') from e
+                         f'Change its permissions, or those of its folder; or {_by_hand()}') from e
     if not reason: return file
     raise HandsError(f'{file} is not the hand model that is needed: {reason}. '
-                     f'It was cut off, or is another version. {_by_hand()}')
+                     f'It was cut off, or is another version: {_by_hand()}')
 
 # %% ../../nbs/runtime/08_hand_model.ipynb #h0000041
 def _is_right(file):

@@ -280,8 +280,8 @@ def _doubts(person, after): # sentences about signs; `after`: (n,) numbers of th
             yield (f'{sign} looks like {SIGNS[other]}: {times} of its {own.sum()} pictures are read so. '
                    f'Look at them, and make one of both signs more clearly.')
         elif least < most and taken:
-            yield (f'The pictures of {sign} disagree: two of them are less alike than one is to {SIGNS[other]}. '
-                   f'Keep those that show {sign} in one way.')
+            yield (f'Two pictures of {sign} differ more from each other than one of them does from {SIGNS[other]}. '
+                   f'Make {sign} in one way, and take the odd picture again.')
 
 def _mixed(person):
     "Are most signs' pictures less alike than pictures of different signs?"
