@@ -28,7 +28,7 @@ def build_app(reader=None,    # a `SignReader`, or anything whose `read` does th
             with gr.Column(): parts = right_side(gr, keeps=local)
         gr.HTML(chart() + f'<div id="notes">{notes()}</div>')
         visitor = gr.State(Visitor(reader, keeps=local))
-        connect_camera(gr, parts, visitor, camera, picture, reader)
+        connect_camera(gr, parts, visitor, camera, picture)
         connect_tabs(gr, parts, visitor, app.load)
     return app.queue(default_concurrency_limit=4, max_size=32)
 

@@ -215,7 +215,7 @@ def peak_memory(*arguments):
 
 def an_epoch(source, pictures, fast):
     "What `peak_memory` watches: the small network of lesson 0 on so many pictures"
-    data = get_data(source, ['train'])
+    data = get_data(source, ['train'], people=())
     files = data.train[:pictures]
     learn = Learner(loaders(files, get_settings(data), fast, 2), small_network())
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
@@ -260,14 +260,15 @@ def growth(measure, cases, repeats):
 def measurements(quick):
     "Every measurement by its name, as a function that makes it"
     repeats, few, part, step = (2, 2, 8, 12) if quick else (5, 3, 1, 3)
-    main = get_data(film('96px-28cls', frames=40, side=96), ['train'])
-    large = get_data(film('200px-28cls', frames=12, side=200), ['train']).train*4 # few, so each several times
+    main = get_data(film('96px-28cls', frames=40, side=96), ['train'], people=())
+    few_large = get_data(film('200px-28cls', frames=12, side=200), ['train'], people=())
+    large = few_large.train*4 # each several times
     source = film('64px-29cls', frames=100, pictures=1, side=64)
-    many = get_data(source, ['train']).train
+    many = get_data(source, ['train'], people=()).train
     lite0 = get_settings(main, arch=LITE0, bs=64)
     resnet = get_settings(arch='resnet18', pretrained=False, bs=64)
     photographs, frames = large[:160 if quick else 512], main.train[:224 if quick else 1312]
-    at_64 = get_settings(get_data(source, ['train']), arch=LITE0, bs=64)
+    at_64 = get_settings(get_data(source, ['train'], people=()), arch=LITE0, bs=64)
     counts = [len(many)//16, len(many)//8, len(many)//4, len(many)//2, len(many)][:2 if quick else 5]
     at_sizes = [get_settings(arch=LITE0, size=size, bs=64) for size in ([64, 128] if quick else [64, 96, 128, 200])]
     lengths = (320, 640, 1280, 2560)[:2 if quick else 4]

@@ -756,7 +756,7 @@ def teach(page, signs):
     page.shot('teach-learned')
 
 
-def test_teach_then_spell_better(person):
+def test_teach_then_spell_better(person, tmp_path):
     page = person(pupil := Pupil(), drawn_pictures('MNO'))
     assert spelt_by(page, 'NO') == 'MO'
     teach(page, 'MN')
@@ -766,6 +766,9 @@ def test_teach_then_spell_better(person):
     page.page.locator('#teach-keep').click()
     page.said('asl-signs app --as ann')
     assert pupil.saved == ['ann'] and spelt_by(page, 'NO') == 'NO'
+    frames('N')[0].save(tmp_path/'mine.png')
+    page.choose(tmp_path/'mine.png')
+    page.said('This picture shows N') # an upload is read with what was taught as well
     assert not page.errors
 
 
@@ -783,6 +786,14 @@ def test_what_was_taught_can_be_discarded_and_teaching_stopped(person):
     page.page.locator('#teach-discard').click()
     page.said('All is read as before')
     assert pupil.saved == [] and spelt_by(page, 'N') == 'M'
+
+
+@pytest.mark.parametrize('sent', [{'é': [0, 3], 'A': [0, 3]}, {'1': [1, 2]}, {'nothing': [0, 1]}, {'A': [3, 1]}, [], None])
+def test_what_a_browser_kept_may_be_anything(sent, reader):
+    visitor = Visitor(reader)
+    visitor.remember(sent)
+    visitor.practise('start', 0., 'weak')
+    assert {*visitor.coach.scores} <= {'A'} and visitor.choose('practise').practise
 
 
 def test_practise_to_the_end(person):

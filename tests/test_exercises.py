@@ -55,7 +55,9 @@ def test_the_last_line_of_a_lesson_leads_to_the_next(path):
 
 @lessons
 def test_answers_run_after_the_lesson(path, tmp_path, monkeypatch):
-    for name, value in dict(IN_TEST='1', ASL_SIGNS_OUT=str(tmp_path/'out')).items(): monkeypatch.setenv(name, value)
+    # A lesson and its answers run here and, from the wheel, in test_run.py; nowhere else. Small pictures are enough.
+    own = dict(IN_TEST='1', ASL_SIGNS_OUT=str(tmp_path/'out'), ASL_SIGNS_SIZE='64')
+    for name, value in own.items(): monkeypatch.setenv(name, value)
     run_answers(nbformat.read(path, 4).cells, tmp_path/path.name)
 
 

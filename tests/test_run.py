@@ -236,15 +236,17 @@ def test_a_set_that_lacks_a_sign_is_used_and_said(own, monkeypatch):
     assert 'the set train lacks 1 of the 29 signs (del)' in repr(data) and len(data.train) == 12*28
 
 
-@pytest.mark.parametrize('when', ['Two archives', 'How fast to learn'], ids=['reading', 'training'])
-def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path, when):
+@pytest.mark.parametrize('lesson, when', [('00_data', 'Two archives'), ('01_training', 'How fast to learn')],
+                         ids=['reading', 'training'])
+def test_an_interruption_leaves_the_old_report_and_nothing_else(pictures, tmp_path, tmp_path_factory, lesson, when):
+    shutil.copy(ROOT/'nbs'/f'{lesson}.ipynb', alone := tmp_path_factory.mktemp('nbs')) # it need not wait for others
     (tmp_path/'report').mkdir()
     (tmp_path/'report'/'metrics.json').write_text('{"old": true}')
     said, cache = tmp_path.parent/f'{tmp_path.name}.txt', tmp_path.parent/f'{tmp_path.name} cache'
     settings = {'ASL_SIGNS_ARCH': 'tf_efficientnet_lite0', 'ASL_SIGNS_BS': '16', 'ASL_SIGNS_CACHE': str(cache)}
     with said.open('w') as file:
-        process = subprocess.Popen(command('--data', pictures, '--report', tmp_path/'report'), cwd=ROOT,
-                                   env=os.environ | settings, stderr=file, start_new_session=True,
+        asked = command('--data', pictures, '--report', tmp_path/'report', '--nbs', alone)
+        process = subprocess.Popen(asked, cwd=ROOT, env=os.environ | settings, stderr=file, start_new_session=True,
                                    # it is ignored in background jobs
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_for(lambda: when in said.read_text(), process)

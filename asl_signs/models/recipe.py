@@ -29,7 +29,7 @@ from .joints import Ensemble, LandmarkClassifier, prior_without_hand, train_ense
 from .landmarker import LANDMARKER
 from .pixels import PixelNet, get_squares, train_pixels
 from ..runtime.config import ReadingConfig, config_from, config_values
-from ..runtime.fusion import Fusion, coverage_curve, fused, normalised, threshold_for
+from ..runtime.fusion import Fusion, coverage_curve, fused, fused_where_found, normalised, threshold_for
 from ..datasets.hands import find_hands
 from ..runtime.landmarks import Hands, HandsError
 from ..train.augment import get_kornia
@@ -47,10 +47,10 @@ def spread(files,        # frames, in any order
     return sorted(frame for frames in films(files).values() for frame in _evenly(frames, most))
 
 def film_frames(folders,       # each with one copy of the film, or with its archive
-                most:int=100   # frames of a sign in each copy; None: all
+                most:int=100   # frames of a sign in each copy; None or 0: all
                ) -> list:      # DataError if a folder has no film
     "The frames to work with"
-    return [frame for folder in folders for frame in spread(get_data(folder, sets=['train']).train, most)]
+    return [frame for folder in folders for frame in spread(get_data(folder, sets=['train'], people=()).train, most)]
 
 # %% ../../nbs/models/03_recipe.ipynb #7eaef12b
 FILM = 'film'
@@ -147,10 +147,6 @@ def curve(probs:np.ndarray, # (n, 29) probabilities
     named = zip(('threshold', 'answered', 'right'), coverage_curve(probs, signs))
     return {name: values[places].astype(float).round(4).tolist() for name, values in named}
 
-def _fused(says, found, weights, alone): # log-probabilities with hands; `found`: (n,) booleans
-    both = [says['landmarks'], says['pixels']]
-    return np.where(found[:, None], fused(both, weights), fused(both, [1, alone]))
-
 def calibrate(reader:Fusion, # its networks trained; changed in place
               hands:Hands,   # of pictures of people who were left out
               says:dict      # what was read in them, as `says_of_strangers` returns it
@@ -160,7 +156,8 @@ def calibrate(reader:Fusion, # its networks trained; changed in place
     answers, found = np.array([*map(SIGNS.index, signs)]), hands.found.any(1)
     weights = fit_weights([says['landmarks'][found], says['pixels'][found]], answers[found])
     alone, = fit_weights([says['alone']], answers)
-    logs = {'with hands': _fused(says, found, weights, alone), 'without': fused([says['alone']], [alone])}
+    with_hands = fused_where_found(says['landmarks'], says['pixels'], found, weights, alone)
+    logs = {'with hands': with_hands, 'without': fused([says['alone']], [alone])}
     probs = {how: np.exp(some) for how, some in logs.items()}
     reader.config = replace(reader.config, weights=weights, pixel_weight=alone,
                             thresholds=[threshold_for(some, signs) for some in probs.values()])
@@ -174,8 +171,9 @@ def accuracies_of(reader:Fusion, # calibrated
                   people         # (n,) who signs in each
                  ) -> dict:      # description -> from 0 to 1
     "How well people are read who were left out"
-    both = _fused(says, hands.found.any(1), reader.config.weights, reader.config.pixel_weight)
-    logs = {'with hands': both, 'without': says['alone']}
+    how = reader.config.weights, reader.config.pixel_weight
+    with_hands = fused_where_found(says['landmarks'], says['pixels'], hands.found.any(1), *how)
+    logs = {'with hands': with_hands, 'without': says['alone']}
     each = {how: by_person(np.exp(normalised(some)), hands.files, people) for how, some in logs.items()}
     return {f'people left out, {how}, {what}': getattr(found, name) for how, found in each.items()
             for what, name in (('mean', 'mean'), ('worst tenth', 'worst_tenth'))}

@@ -23,7 +23,7 @@ from PIL import Image
 from .bundle import load_bundle, read_bundle, shipped_bundle
 from .config import ReadingConfig
 from .crops import contrast, exposed
-from .landmarks import Hands
+from .landmarks import Hands, HandsError, to_row
 from asl_signs.runtime.teaching import (
     TeachingError, corrected, examples_in, gathered, load_person, look_at, model_of, save_person,
     teaching_of, typical_in)
@@ -59,7 +59,6 @@ def reason_against_hands() -> str: # a sentence; '' if hands can be looked for
     except ValueError: there = True # something that calls itself so; loading it will show what it is
     if not there: return "MediaPipe is not installed: pip install 'asl_signs[hands]'"
     from asl_signs.runtime.hand_model import hand_model # not above: its imports take time
-    from asl_signs.runtime.landmarks import HandsError
     try: hand_model(fetch=False)
     except HandsError as e: return str(e)
     except ModuleNotFoundError as e:
@@ -86,7 +85,6 @@ class _Finders:
     def reason_against(self):
         "Why MediaPipe does not load or run here, such as a library of the system that is missing; '' if it does"
         from asl_signs.runtime.finder import why_no_mediapipe
-        from asl_signs.runtime.landmarks import HandsError
         try: self.look(Image.new('RGB', (32, 32)))
         except HandsError as e: return str(e)
         except Exception as e: return why_no_mediapipe(e)
@@ -94,7 +92,6 @@ class _Finders:
 
     def look(self, picture):
         "The hand in an RGB picture: float32 (views, 128), as `to_row` makes them; one view: the first with a hand"
-        from asl_signs.runtime.landmarks import to_row
         finder = self._free.get()
         try:
             seen = finder.each(picture)
@@ -152,6 +149,7 @@ class SignReader:
         _check_settings(views, threshold, threads, len(self.config.views))
         self.person = load_person(person, self.bundle) if isinstance(person, str) else person
         self.fusion, self.hands, self.threads = self._models(threads), hands, threads
+        self._one_thread = self._models(1) # for threads that read side by side; loaded when it is first used
         self.views, self.finder = self.config.default_views if views is None else views, finder
         self._threshold, self._finder = threshold, None
         self._renew()
@@ -159,10 +157,7 @@ class SignReader:
 
     def _models(self, threads):
         models = load_bundle(self.bundle, threads)
-        return models if self.person is None else corrected(models, self.person.lesson)
-
-    @cached_property
-    def _one_thread(self): return self._models(1) # for threads that read side by side
+        return models if self.person is None else corrected(models, self.person.correction)
 
     def _renew(self): self._lock = threading.Lock()
 
@@ -172,7 +167,7 @@ class SignReader:
 
     def taught(self,
                examples,          # pairs: a picture, as `read` takes it, and its sign
-               left:bool=None,    # are these left hands? None: as their landmarks say; without hands: no
+               left:bool=None,    # are these left hands, to be read in a mirror? None: no
                progress:bool=True # a progress bar, if tqdm is installed?
               ) -> 'SignReader':  # its `teaching` says what came of it; TeachingError if there is nothing to learn from
         "A new reader that was taught somebody's own signs, beside what this one was taught"
@@ -183,7 +178,7 @@ class SignReader:
 
     def see(self,
             examples,          # pairs: a picture, as `read` takes it, and its sign
-            left:bool=None,    # are these left hands? None: as their landmarks say; without hands: no
+            left:bool=None,    # are these left hands, to be read in a mirror? None: no
             progress:bool=True # a progress bar, if tqdm is installed?
            ) -> tuple:         # a `Person`, with what was known before; pairs of a picture and why it cannot be read
         "The numbers from which `taught` learns"
@@ -225,7 +220,6 @@ class SignReader:
             finders = _Finders(self.views, self.config)
             if not (reason := finders.reason_against()): return finders
         if self.hands:
-            from asl_signs.runtime.landmarks import HandsError
             raise HandsError(reason)
         warnings.warn('Whole pictures are read, without looking for the hand first, and that is less accurate. '
                       f'{reason}', stacklevel=4)
@@ -249,14 +243,13 @@ class SignReader:
 
     def predict(self,
                 prepared,       # what `prepare` returned, for one or several pictures
-                left:bool=None, # are these left hands? None: as their landmarks say; without hands: no
+                left:bool=None, # are these left hands, to be read in a mirror? None: no
                 fusion=None     # networks of the bundle; None: those for single pictures
                ) -> tuple:      # (n, 29) probabilities; a box or None for each
         "The probabilities of all signs in prepared pictures"
         (pictures, factors, rows), fusion = zip(*prepared), fusion or self.fusion
         lefts, hands, boxes = None if left is None else np.full(len(pictures), left), None, [None]*len(pictures)
         if rows[0] is not None:
-            from asl_signs.runtime.landmarks import Hands
             hands = Hands([*pictures], np.stack(rows))
             boxes = [*map(_box_of, hands.points, pictures, factors)]
         return _damped_if_flat(fusion.probs([*pictures], hands, lefts), pictures, self.config), boxes
@@ -264,7 +257,7 @@ class SignReader:
     def read(self,
              picture,           # a path, bytes, an open file, a PIL image or an array, as `to_rgb` takes it
              colours:str='RGB', # the order of an array's colours: 'BGR' if it comes from OpenCV
-             left:bool=None     # is it a left hand? None: as its landmarks say; without hands: no
+             left:bool=None     # is it a left hand, to be read in a mirror? None: no
             ) -> Reading:       # PictureError if the picture cannot be read
         "The sign in a picture"
         started = perf_counter()
@@ -276,7 +269,7 @@ class SignReader:
     def read_many(self,
                   pictures,           # any number, from a list or an iterator; one by itself is a list of one
                   colours:str='RGB',  # the order of an array's colours: 'BGR' if it comes from OpenCV
-                  left:bool=None,     # are these left hands? None: as their landmarks say; without hands: no
+                  left:bool=None,     # are these left hands, to be read in a mirror? None: no
                   broken:str='raise', # 'raise' a broken picture's PictureError, or 'keep' it among the readings
                   portion:int=8,      # pictures that one thread reads together, from 1 on; else ValueError
                   progress:bool=True  # a progress bar, if tqdm is installed?
@@ -313,7 +306,7 @@ class SignReader:
     def probabilities(self,
                       pictures,          # n pictures, each as `read` takes it
                       colours:str='RGB', # the order of arrays' colours: 'BGR' if they come from OpenCV
-                      left:bool=None,    # are these left hands? None: as their landmarks say; without hands: no
+                      left:bool=None,    # are these left hands, to be read in a mirror? None: no
                       progress:bool=True # a progress bar, if tqdm is installed?
                       ) -> np.ndarray:   # (n, 29), in the order of `SIGNS`; nan for a picture that cannot be read
         "The probabilities of all signs, for each picture"

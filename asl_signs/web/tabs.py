@@ -100,16 +100,15 @@ def connect_camera(gr,      # the module gradio
                    parts,   # as `right_side` returns them
                    visitor, # Gradio's state with a `Visitor`
                    camera,  # as `camera_and_picture` returns it
-                   picture, # beside it
-                   reader   # a `SignReader`, or anything whose `read` does the same: for uploads
+                   picture  # beside it
                   ):
     "Let frames and uploads be read"
-    def uploaded(path):
+    def uploaded(v, path):
         "The parts of a screen, and the picture that was read"
-        seen = read_upload(reader, path)
+        seen = read_upload(v.reader, path) # which may have been taught
         return [*_changes(gr, seen), seen.picture]
     screen = _screen_parts(parts)
     camera.stream(lambda v, frame: _changes(gr, v.see(frame, monotonic())), [visitor, camera], screen,
                   stream_every=.033, concurrency_limit=_STREAMS, **_HOW)
-    picture.upload(uploaded, picture, [*screen, picture], **_HOW)
-    picture.clear(lambda: uploaded(None)[:-1], None, screen, **_HOW)
+    picture.upload(uploaded, [visitor, picture], [*screen, picture], **_HOW)
+    picture.clear(lambda: _changes(gr, read_upload(None, None)), None, screen, **_HOW)

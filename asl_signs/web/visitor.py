@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import Lock
 from PIL import Image
 from ..core.pictures import PictureError, to_rgb
+from ..runtime.landmarks import from_row
 from ..runtime.speller import Speller
 from .page import EMPTY, box_shares, panel, sign_name, with_box
 from .practice import Coach
-from .teacher import Teacher
+from .teacher import LETTERS, Teacher
 
 # %% ../../nbs/web/06_visitor.ipynb #30c28c61
 MOST_BYTES = 20*1024**2 # of a picture that is sent; photographs from a telephone have 2 to 12 million
@@ -46,7 +47,7 @@ class Screen:
 def _scores_of(sent): # letter -> [times known, times asked], of what a browser kept; it may be anything
     def sensible(letter, pair):
         "Is it a letter's score?"
-        return (len(str(letter)) == 1 and isinstance(pair, list) and [*map(type, pair)] == [int, int]
+        return (letter in LETTERS and isinstance(pair, list) and [*map(type, pair)] == [int, int]
                 and 0 <= pair[0] <= pair[1])
     return {letter: pair for letter, pair in sent.items() if sensible(letter, pair)} if isinstance(sent, dict) else {}
 
@@ -101,7 +102,6 @@ class Visitor:
     def _practise(self, reading, picture, at):
         def look():
             "The hand in this frame, or None"
-            from asl_signs.runtime.landmarks import from_row # not above: only who practises needs it
             return from_row(self.reader.prepare(picture)[2][0], 1)
         return self._tasks(self.coach.see(reading, at, look if self._finds_hands() else None))
 

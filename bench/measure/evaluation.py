@@ -75,7 +75,7 @@ def main(argv=None):
     for name in ('film', 'second'): args.add_argument(name, help='a folder')
     args.add_argument('recipes', nargs='*', metavar='recipe', help=f'default: all of {", ".join(RECIPES)}')
     args = args.parse_args(argv)
-    data = get_data([args.film, args.second])
+    data = get_data([args.film, args.second], people=())
     for name in args.recipes or RECIPES: measure(name, data)
 
 

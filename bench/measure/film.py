@@ -91,7 +91,7 @@ def main(argv=None):
     args.add_argument('what', choices=('likeness', 'splits'))
     args.add_argument('folders', help='separated by colons')
     what, folders = vars(args.parse_args(argv)).values()
-    data = get_data(folders, sets=['train'])
+    data = get_data(folders, sets=['train'], people=())
     found = (measure_similarity if what == 'likeness' else measure_splits)(data)
     names = ':'.join(Path(folder).name for folder in folders.split(':'))
     about = dict(command=f'python bench/measure/film.py {what} {names}', date=f'{date.today()}',

@@ -77,7 +77,7 @@ def main(argv=None):
     args.add_argument('what', choices=('detection', 'film'))
     args.add_argument('folder')
     args = args.parse_args(argv)
-    files = get_data(args.folder, sets=['train']).train
+    files = get_data(args.folder, sets=['train'], people=()).train
     found = measure_detection(files) if args.what == 'detection' else measure_film(find_hands(files))
     write(args.what, args.folder, found)
 

@@ -59,7 +59,7 @@ def main(argv=None):
     args.add_argument('film', help='a folder')
     args.add_argument('--people', nargs='*', default=[], help='folders or zips of the people it was trained on')
     args = args.parse_args(argv)
-    files = get_data(args.film, sets=['train']).train[::97]
+    files = get_data(args.film, sets=['train'], people=()).train[::97]
     typical = typical_examples(training_pictures(files, people_files(args.people)))
     bundle, reader, file = shipped_bundle(), load_reader(RESULTS/'reader'/'kept'), RESULTS/'people'/'strangers.json'
     found = json.loads(file.read_text()) if file.exists() else {}

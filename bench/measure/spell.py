@@ -59,7 +59,7 @@ def main(argv=None):
     args.add_argument('film', help='a folder')
     args.add_argument('--hands', action='store_true', help='look for the hand first')
     args = args.parse_args(argv)
-    film = get_data(args.film, sets=['train']).train
+    film = get_data(args.film, sets=['train'], people=()).train
     frames = sorted(film[i] for i in film_splitter()(film)[1])
     with TemporaryDirectory() as folder:
         write_y4m(film := Path(folder)/'film.y4m', pictures := [*shown(frames, TEXT)], RATE)

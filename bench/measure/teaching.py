@@ -41,7 +41,7 @@ def taught(person, count):
         teach, test, neighbours = split(person.answers, count, backwards)
         if not len(test): return None
         own, others = person.of(teach), person.of(test)
-        rows.append([right(others.log_probs, others.answers), right(own.lesson.corrected(others), others.answers),
+        rows.append([right(others.log_probs, others.answers), right(own.correction.apply(others), others.answers),
                      right(own.left_out, own.answers), neighbours/len(np.unique(others.answers))])
     return np.mean(rows, 0).tolist()
 
@@ -55,7 +55,7 @@ def half_taught(person, count):
         chosen = np.isin(person.answers, signs[:len(signs)//2])
         own, others = person.of(teach[chosen[teach]]), person.of(test)
         if not len(own): return None
-        after, known = own.lesson.corrected(others), chosen[test]
+        after, known = own.correction.apply(others), chosen[test]
         rows.append([right(log_probs[which], others.answers[which])
                      for which in (known, ~known) for log_probs in (others.log_probs, after)])
     return np.mean(rows, 0).tolist()

@@ -43,7 +43,7 @@ def main(argv=None):
     args = parser(__doc__)
     args.add_argument('folders', help='separated by colons; the first has the small test pictures')
     folders = [Path(folder) for folder in args.parse_args(argv).folders.split(':')]
-    copies = {folder.name: get_data([folder], sets=['train']) for folder in folders}
+    copies = {folder.name: get_data([folder], sets=['train'], people=()) for folder in folders}
     about = dict(command=f'python bench/measure/twins.py {":".join(copies)}', date=f'{date.today()}',
                  machine='2 processor cores')
     write(RESULTS/'film'/'twins.json', about | measure_twins(copies))

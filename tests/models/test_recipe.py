@@ -15,8 +15,8 @@ from asl_signs.models import recipe
 from asl_signs.models.detector import HandDetector
 from asl_signs.models.joints import Ensemble, LandmarkClassifier
 from asl_signs.models.pixels import PixelNet
-from asl_signs.models.recipe import (FILM, accuracies_of, calibrate, data_lines, fit_weights, folds_of, load_reader,
-                                     main, save_reader, says_of_strangers, spread, training_pictures)
+from asl_signs.models.recipe import (FILM, accuracies_of, calibrate, data_lines, film_frames, fit_weights, folds_of,
+                                     load_reader, main, save_reader, says_of_strangers, spread, training_pictures)
 from asl_signs.runtime.config import ReadingConfig
 from asl_signs.runtime.crops import normalised
 from asl_signs.runtime.fusion import Fusion, fused
@@ -50,6 +50,15 @@ def test_whose_pictures_are_trained_on():
     pictures = training_pictures(film(1), of('p01', 'YZ') + of('ann', 'Z'))
     assert [*pictures.values()] == [FILM]*29 + ['p01']*3 + ['ann']*3 # the Z of p01 is everybody else's D
     assert {sign_of(file) for file, name in pictures.items() if name == 'p01'} == {'Y'}
+
+
+def test_the_film_brings_no_people_along(tmp_path, monkeypatch):
+    "`ASL_SIGNS_PEOPLE` is for lessons; here it would make people part of the film"
+    (tmp_path/'ann'/'A').mkdir(parents=True)
+    for n in range(2): Image.new('RGB', (8, 8), (90*n, 0, 0)).save(tmp_path/'ann'/'A'/f'A{n}.png')
+    monkeypatch.setenv('ASL_SIGNS_PEOPLE', str(tmp_path/'ann'))
+    frames = film_frames(['sample'], 2)
+    assert len(frames) == 2*len(SIGNS) and not [frame for frame in frames if 'ann' in frame.parts]
 
 
 def test_nobody_is_called_like_the_film():

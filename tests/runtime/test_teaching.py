@@ -39,24 +39,32 @@ def person(answers, read, seed=0, spread=.2, typical=None, directions=None, hand
 def read_as(log_probs): return log_probs.argmax(1).tolist()
 
 
+def test_no_probability_is_above_one():
+    "Not even by rounding: the speller would refuse it"
+    own, others = person([M]*3 + [N]*3, [N]*6), person([M]*400 + [N]*400, [N]*800, seed=1)
+    logits = np.random.default_rng(2).normal(0, 8, others.log_probs.shape)
+    others.log_probs = np.float32(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
+    assert (own.correction.apply(others) <= 0).all()
+
+
 def test_a_mistake_is_corrected_in_pictures_that_were_not_taught():
-    lesson = person([M]*3 + [N]*3, [N]*6).lesson
-    assert read_as(lesson.corrected(person([M]*4 + [N]*4, [N]*8, seed=1))) == [M]*4 + [N]*4
+    correction = person([M]*3 + [N]*3, [N]*6).correction
+    assert read_as(correction.apply(person([M]*4 + [N]*4, [N]*8, seed=1))) == [M]*4 + [N]*4
 
 
 def test_signs_that_were_not_taught_keep_their_probabilities():
     others = person([B]*3 + [M]*2, [B]*3 + [N]*2, seed=1)
-    after = person([M]*3 + [N]*3, [N]*6).lesson.corrected(others)
+    after = person([M]*3 + [N]*3, [N]*6).correction.apply(others)
     untaught = [i for i in range(len(SIGNS)) if i not in (M, N)]
     np.testing.assert_allclose(after[:, untaught], others.log_probs[:, untaught], atol=1e-6)
     np.testing.assert_allclose(np.exp(after).sum(1), 1, atol=1e-4)
 
 
 def test_one_sign_alone_can_be_taught_if_others_are_known():
-    assert person([M]*3, [N]*3).lesson.idle # nothing says what an N is
+    assert person([M]*3, [N]*3).correction.idle # nothing says what an N is
     typical = person([*range(len(SIGNS))]*3, [*range(len(SIGNS))]*3, seed=2)
-    lesson, others = person([M]*3, [N]*3, typical=typical).lesson, person([M, N, B], [N, N, B], seed=1)
-    assert not lesson.idle and read_as(lesson.corrected(others)) == [M, N, B]
+    correction, others = person([M]*3, [N]*3, typical=typical).correction, person([M, N, B], [N, N, B], seed=1)
+    assert not correction.idle and read_as(correction.apply(others)) == [M, N, B]
 
 
 def test_without_other_people_an_untaught_sign_would_be_lost():
@@ -64,16 +72,16 @@ def test_without_other_people_an_untaught_sign_would_be_lost():
     near = np.arange(len(SIGNS))
     typical = person([*range(len(SIGNS))]*4, [*range(len(SIGNS))]*4, seed=2)
     own = person([M]*3 + [A]*3, [N]*3 + [A]*3, typical=typical, directions=near)
-    after = own.lesson.corrected(person([N]*4, [N]*4, seed=1))
+    after = own.correction.apply(person([N]*4, [N]*4, seed=1))
     assert read_as(after) == [N]*4
 
 
 def test_nothing_is_learned_from_pictures_that_contradict_each_other():
     noise = person([M, N]*6, [M]*12, seed=4, directions=np.zeros(len(SIGNS), int))
     noise.log_probs[:, [M, N]] = np.log(.4)
-    assert noise.lesson.idle
+    assert noise.correction.idle
     before = person([M, N], [M, N], seed=1)
-    np.testing.assert_array_equal(noise.lesson.corrected(before), before.log_probs)
+    np.testing.assert_array_equal(noise.correction.apply(before), before.log_probs)
     said = teaching_of(noise)
     assert not said.changed and said.before == said.after and 'Nothing was learned' in said.sentences[0]
 
@@ -90,7 +98,7 @@ def test_a_picture_that_is_left_out_is_not_learned_from():
     "One of three pictures of M has features of its own: by what the others taught it is read as before"
     own = person([M]*3 + [N]*3, [N]*6)
     own.pixels[0] = own.landmarks[0] = np.eye(len(own.pixels[0]))[-1]
-    assert own.lesson.corrected(own)[0].argmax() == M and own.left_out[0].argmax() == N
+    assert own.correction.apply(own)[0].argmax() == M and own.left_out[0].argmax() == N
 
 
 def test_single_pictures_promise_nothing():
@@ -124,13 +132,14 @@ def test_later_pictures_are_added_whether_or_not_hands_were_found():
     first, second = person([M]*2, [N]*2), person([N]*2, [N]*2, hands=False)
     for some, others in ((first, second), (second, first)):
         both = some.joined(others)
-        assert len(both) == 4 and both.landmarks.shape == (4, first.landmarks.shape[1]) and both.lesson.pulls.any()
+        assert len(both) == 4 and both.landmarks.shape == (4, first.landmarks.shape[1])
+        assert both.correction.coefficients.any()
 
 
 def test_the_order_of_pictures_does_not_matter_to_what_is_taught():
     own, others = person([M]*3 + [N]*3, [N]*6), person([M]*2 + [N]*2, [N]*4, seed=1)
     other = own.of([5, 0, 3, 2, 4, 1])
-    np.testing.assert_allclose(own.lesson.corrected(others), other.lesson.corrected(others), atol=.35)
+    np.testing.assert_allclose(own.correction.apply(others), other.correction.apply(others), atol=.35)
 
 
 # the files
@@ -150,7 +159,7 @@ def test_what_is_kept_comes_back(kept, bundle):
     again = replace(load_person('ME', bundle), typical=None) # of other features than this drawn-up person's
     others = person([M]*2 + [N]*2, [N]*4, seed=1)
     assert known_people() == ['ME'] and len(again) == 6
-    np.testing.assert_allclose(again.lesson.corrected(others), kept.lesson.corrected(others), atol=.05)
+    np.testing.assert_allclose(again.correction.apply(others), kept.correction.apply(others), atol=.05)
 
 
 def test_the_file_is_small_and_holds_numbers_only(kept):
