@@ -41,8 +41,9 @@ def read_as(log_probs): return log_probs.argmax(1).tolist()
 
 def test_no_probability_is_above_one():
     "Not even by rounding: the speller would refuse it"
-    own, others = person([M]*3 + [N]*3, [N]*6), person([M]*400 + [N]*400, [N]*800, seed=1)
-    logits = np.random.default_rng(2).normal(0, 8, others.log_probs.shape)
+    every = np.arange(len(SIGNS))
+    own, others = person(every.repeat(3), np.roll(every, 1).repeat(3)), person(every.repeat(60), every.repeat(60), seed=1)
+    logits = np.random.default_rng(2).normal(0, 60, others.log_probs.shape)
     others.log_probs = np.float32(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
     assert (own.correction.apply(others) <= 0).all()
 
