@@ -42,7 +42,8 @@ def read_as(log_probs): return log_probs.argmax(1).tolist()
 def test_no_probability_is_above_one():
     "Not even by rounding: the speller would refuse it"
     every = np.arange(len(SIGNS))
-    own, others = person(every.repeat(3), np.roll(every, 1).repeat(3)), person(every.repeat(60), every.repeat(60), seed=1)
+    own = person(every.repeat(3), np.roll(every, 1).repeat(3))
+    others = person(every.repeat(60), every.repeat(60), seed=1)
     logits = np.random.default_rng(2).normal(0, 60, others.log_probs.shape)
     others.log_probs = np.float32(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
     assert (own.correction.apply(others) <= 0).all()
