@@ -217,10 +217,10 @@ def train_reader(pictures:dict,       # file -> who signs in it, as `training_pi
     strangers, says = says_of_strangers(hands, pictures, folds, steps=fold_steps, members=1, **kwargs)
     reader = train_networks(hands, [pictures[file] for file in hands.files], steps=steps, **kwargs)
     calibrate(reader, strangers, says)
-    people = [pictures[file] for file in strangers.files]
-    reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, pictures=len(pictures),
-                         folds=folds, fold_steps=fold_steps, seconds=round(time.time() - started),
-                         data=data_lines(arch, pictures), accuracies=accuracies_of(reader, strangers, says, people))
+    accuracies = accuracies_of(reader, strangers, says, [pictures[file] for file in strangers.files])
+    reader.facts |= dict(arch=arch, size=reader.pixel_model.size, steps=steps, seed=seed, folds=folds,
+                         fold_steps=fold_steps, pictures=len(pictures), seconds=round(time.time() - started),
+                         data=data_lines(arch, pictures), accuracies=accuracies)
     return reader
 
 # %% ../../nbs/models/03_recipe.ipynb #81b03666

@@ -180,6 +180,19 @@ def _read_at_hands(net, pictures, points, config):
     squares = [square_around(at*side, side, config) for at, side in zip(points, sides)]
     return predict_squares(net, pictures, squares, config, config.both_ways[0])[0]
 
+def _read_together(net, pictures, points, left, config, detector): # points: (n, 21, 2), nan where no hand is
+    for row in np.flatnonzero(left): pictures[row], points[row] = _mirrored(pictures[row], points[row])
+    log_probs, found = np.zeros((len(pictures), len(SIGNS)), np.float32), ~np.isnan(points[:, 0, 0])
+    for known in (True, False):
+        rows = np.flatnonzero(found == known)
+        some = [pictures[row] for row in rows]
+        if not some: continue
+        log_probs[rows] = (_read_at_hands(net, some, points[rows], config) if known
+                           else read_in_crops(net, some, config, detector)[0])
+    return log_probs
+
+_TOGETHER = 64 # pictures that are opened and read together
+
 def read_pictures(net,        # with `size` and `predict`
                   files,      # RGB, of PIL; or anything that `to_rgb` takes, opened a portion at a time
                   hands=None, # `Hands` of these pictures, in the same order; None: the network finds them by itself
@@ -190,13 +203,9 @@ def read_pictures(net,        # with `size` and `predict`
     "What the network predicts for pictures"
     log_probs = np.zeros((len(files), len(SIGNS)), np.float32)
     points = np.full((len(files), 21, 2), np.nan) if hands is None else hands.points.copy()
-    found, left = ~np.isnan(points[:, 0, 0]), np.zeros(len(files), bool) if left is None else left
-    for start in progress(range(0, len(files), 64), 'reading', show=len(files) > 64):
-        pictures = {row: _rgb(files[row]) for row in range(start, min(start + 64, len(files)))}
-        for row in pictures:
-            if left[row]: pictures[row], points[row] = _mirrored(pictures[row], points[row])
-        known, unknown = ([row for row in pictures if found[row] == there] for there in (True, False))
-        some, others = ([pictures[row] for row in rows] for rows in (known, unknown))
-        if known: log_probs[known] = _read_at_hands(net, some, points[known], config)
-        if unknown: log_probs[unknown] = read_in_crops(net, others, config, detector)[0]
+    left = np.zeros(len(files), bool) if left is None else left
+    for start in progress(range(0, len(files), _TOGETHER), 'reading', show=len(files) > _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        pictures = [_rgb(file) for file in files[rows]]
+        log_probs[rows] = _read_together(net, pictures, points[rows], left[rows], config, detector)
     return log_probs

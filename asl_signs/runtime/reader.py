@@ -186,8 +186,9 @@ class SignReader:
         models, lefts = load_bundle(self.bundle, 1), None if left is None else np.array([left])
         def seen(picture):
             "What the models make of a picture, or what is wrong with it"
-            try: shown, _, rows = self.prepare(picture)
-            except PictureError as e: return e
+            prepared = self._prepared(picture)
+            if isinstance(prepared, PictureError): return prepared
+            shown, _, rows = prepared
             return look_at(models, shown, None if rows is None else Hands([shown], rows[None]), lefts)
         found = [*_side_by_side(seen, with_progress(pictures, 'reading', show=progress))]
         good = [(answer, one) for answer, one in zip(answers, found) if not isinstance(one, PictureError)]
@@ -284,16 +285,17 @@ class SignReader:
     def _read_many(self, pictures, colours, left, broken, portion, progress):
         def read_portion(some):
             "Readings of a portion; a PictureError in the place of one"
-            return [*self._readings([self._prepared(picture, colours, broken) for picture in some], left)]
+            prepared = [self._prepared(picture, colours) for picture in some]
+            wrong = [one for one in prepared if isinstance(one, PictureError)]
+            if wrong and broken == 'raise': raise wrong[0]
+            return [*self._readings(prepared, left)]
         pictures = iter(with_progress(pictures, 'reading', show=progress))
         portions = iter(lambda: [*islice(pictures, portion)], [])
         with closing(_side_by_side(read_portion, portions)) as readings: yield from chain.from_iterable(readings)
 
-    def _prepared(self, picture, colours, broken):
+    def _prepared(self, picture, colours='RGB'): # as `prepare` returns it, or the error that it raises
         try: return self.prepare(picture, colours)
-        except PictureError as e:
-            if broken == 'raise': raise
-            return e
+        except PictureError as e: return e
 
     def _readings(self, prepared, left):
         started, good = perf_counter(), [one for one in prepared if not isinstance(one, PictureError)]
@@ -312,8 +314,8 @@ class SignReader:
         "The probabilities of all signs, for each picture"
         def row(picture):
             "The probabilities, or what is wrong with the picture"
-            try: return self.predict([self.prepare(picture, colours)], left, self._one_thread)[0][0]
-            except PictureError as e: return e
+            one = self._prepared(picture, colours)
+            return one if isinstance(one, PictureError) else self.predict([one], left, self._one_thread)[0][0]
         rows = [*_side_by_side(row, with_progress(pictures, 'reading', show=progress))]
         wrong = [one for one in rows if isinstance(one, PictureError)]
         if wrong: warnings.warn(f'{len(wrong)} of {len(rows)} pictures cannot be read and have no probabilities. '

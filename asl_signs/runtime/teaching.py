@@ -289,23 +289,30 @@ def _mixed(person):
     extremes = [*_extremes(person).values()]
     return len(extremes) > 3 and np.mean([least < most for least, most, _ in extremes]) > .5
 
-def _sentences(person, correction, before, after, unread):
-    rights = [int((read == person.answers).sum()) for read in (before, after)]
-    alone, taught = _folds(person.answers) < 0, [SIGNS[i] for i in np.unique(person.answers)]
-    if correction.idle:
-        yield 'Nothing was learned, and all is read as before: leaving out pictures in turn showed no gain.'
-    elif alone.all(): yield f'{len(person)} pictures were learned, one of each sign: what was gained is not known.'
-    else: yield (f'Before teaching, {_share(rights[0], len(person))} of your pictures were read rightly, and after it '
-                 f'{_share(rights[1], len(person))}. (For this test, the model was taught the other pictures, and '
-                 f'never the one it read.) Pictures taken one after another are nearly the same, so this promises '
-                 f'too much.')
+_IDLE = 'Nothing was learned, and all is read as before: leaving out pictures in turn showed no gain.'
+_GAIN = ('Before teaching, {} of your pictures were read rightly, and after it {}. (For this test, the model was taught '
+         'the other pictures, and never the one it read.) Pictures taken one after another are nearly the same, so this '
+         'promises too much.')
+_MIXED = ('Pictures of the same sign are often less alike than pictures of different ones. '
+          'Are they all of one person, who makes each sign in one way?')
+
+def _gain(person, before, after): # what teaching changed, in a sentence
+    if person.correction.idle: return _IDLE
+    if (_folds(person.answers) < 0).all():
+        return f'{len(person)} pictures were learned, one of each sign: what was gained is not known.'
+    return _GAIN.format(*(_share(int((read == person.answers).sum()), len(person)) for read in (before, after)))
+
+def _gaps(person): # sentences about pictures that are missing
+    alone, signs = _folds(person.answers) < 0, np.unique(person.answers)
     if alone.any() and not alone.all():
         single = ', '.join(SIGNS[i] for i in person.answers[alone])
         yield f'Of {single} there is one picture: take more to know what it brings.'
-    if len(taught) == 1: yield f'Only {taught[0]} was taught. Teach what it is taken for, too.'
-    if _mixed(person):
-        yield ('Pictures of the same sign are often less alike than pictures of different ones. '
-               'Are they all of one person, who makes each sign in one way?')
+    if len(signs) == 1: yield f'Only {SIGNS[signs[0]]} was taught. Teach what it is taken for, too.'
+
+def _sentences(person, before, after, unread):
+    yield _gain(person, before, after)
+    yield from _gaps(person)
+    if _mixed(person): yield _MIXED
     yield from _doubts(person, after)
     if unread: yield f'{len(unread)} pictures could not be read. The first: {unread[0][1]}'
 
@@ -313,14 +320,14 @@ def teaching_of(person:Person, # who was taught
                 unread=()      # pairs of a picture and why it could not be read
                ) -> Teaching:  # with sentences
     "What came of teaching somebody's pictures"
-    correction, unread = person.correction, [*unread]
     before, after = person.log_probs.argmax(1), person.left_out.argmax(1)
     shown, right, now = (Counter(SIGNS[i] for i in person.answers[rows]) for rows in (
         slice(None), before == person.answers, after == person.answers))
     signs = {sign: dict(pictures=shown[sign], before=right[sign], after=now[sign]) for sign in SIGNS if shown[sign]}
-    sentences = [*_sentences(person, correction, before, after, unread)]
+    unread = [*unread]
+    sentences = [*_sentences(person, before, after, unread)]
     return Teaching(len(person), right.total()/len(person), now.total()/len(person), signs, sentences, unread,
-                    not correction.idle)
+                    not person.correction.idle)
 
 # %% ../../nbs/runtime/10_teaching.ipynb #673cfab2
 def model_of(bundle # as `read_bundle` returns it
