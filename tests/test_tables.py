@@ -86,7 +86,8 @@ def test_the_front_page_shows_what_was_tried_on_what(tmp_path):
     run = dict(accuracies=dict.fromkeys(names, one))
     people = dict(mean=.9, interval=[.85, .94], pictures=2000, people=dict(ann=.8, ben=1.))
     found = dict(people=dict.fromkeys(WITH_OR_WITHOUT, people))
-    for name, what in {'1-original': run, '3-original-film': run, 'people/strangers': found}.items():
+    runs = dict.fromkeys(('1-original', '2-original-random', '3-original-film'), run)
+    for name, what in (runs | {'people/strangers': found}).items():
         (tmp_path/f'{name}.json').write_text(json.dumps(what))
     assert run_of_record('1-original', tmp_path) == run
     *_, alone, last = front_table(tmp_path).splitlines()

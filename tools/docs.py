@@ -13,7 +13,8 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from pages import page, title_of, to_pages
 from report import ROOMS, fronts_in, lessons_in, parts_in, replace_folder
 
-TEXTS = 'CONTRIBUTING.md', 'CHANGELOG.md', 'results/README.md', 'CODE_OF_CONDUCT.md' # pages that are no notebook
+TEXTS = ('CONTRIBUTING.md', 'CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'results/README.md', 'results/reader/trials.md',
+         'results/teaching/trials.md') # pages that are no notebook
 FILES = 'LICENSE', 'CITATION.cff'              # linked to as they are
 
 

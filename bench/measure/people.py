@@ -61,7 +61,8 @@ def main(argv=None):
     names = [name for name in dict.fromkeys(pictures.values()) if name not in args.left_out]
     hands, squares = find_hands([*pictures]), get_squares([*pictures])
     counts = [count for count in (1, 2, 5, 10) if count < len(names)] + [len(names)]
-    rows = {f'{count} {"person" if count == 1 else "people"}': shared(pictures, names[:count], args.number) for count in counts}
+    def how_many(count): return f'{count} {"person" if count == 1 else "people"}'
+    rows = {how_many(count): shared(pictures, names[:count], args.number) for count in counts}
     rows['1 person, twice the pictures'] = shared(pictures, [FILM], 2*args.number)
     found = {name: row(pictures, chosen, hands, left_out, args.steps, squares) for name, chosen in rows.items()}
     about = dict(left_out=sorted(args.left_out), number=args.number, steps=args.steps)
