@@ -23,7 +23,7 @@ from ..runtime.config import ReadingConfig, config_values
 from ..runtime.crops import cut_square, whole_square
 from ..runtime.fusion import Fusion
 from ..runtime.reader import SignReader
-from ..runtime.teaching import USUAL
+from ..runtime.teaching import TYPICAL
 from ..core.pictures import to_rgb
 from ..core.signs import SIGNS, sign_of
 from ..core.cache import atomic_path, no_telemetry, why_not_loaded
@@ -220,8 +220,8 @@ def _add_typical(folder, about, files, typical): # to a bundle that was just wri
     person, _ = SignReader(folder).see(typical, progress=False)
     content = BytesIO()
     np.savez(content, **person.arrays())
-    files[USUAL] = content.getvalue()
-    (folder/USUAL).write_bytes(files[USUAL])
+    files[TYPICAL] = content.getvalue()
+    (folder/TYPICAL).write_bytes(files[TYPICAL])
     (folder/'reader.json').write_text(sealed(about, files), encoding='utf-8')
 
 # %% ../../nbs/models/04_export.ipynb #f78af17b

@@ -11,7 +11,7 @@ from asl_signs.datasets.drawing import portrait
 from asl_signs.runtime import teaching
 from asl_signs.runtime.bundle import read_bundle, shipped_bundle
 from asl_signs.runtime.reader import SignReader
-from asl_signs.runtime.teaching import (USUAL, Person, TeachingError, forget_person, known_people, load_person,
+from asl_signs.runtime.teaching import (TYPICAL, Person, TeachingError, forget_person, known_people, load_person,
                                         model_of, person_file, teaching_of)
 
 A, B, M, N = map(SIGNS.index, 'ABMN')
@@ -328,7 +328,7 @@ def test_a_bundle_without_features_is_taught_by_its_answers(reader):
 def test_the_bundle_that_ships_brings_other_people_or_none(bundle):
     typical = teaching.typical_in(bundle)
     assert typical is None or {*typical.answers} == {*range(len(SIGNS))} and typical.log_probs.shape[1] == len(SIGNS)
-    with pytest.raises(TeachingError, match=USUAL): teaching.typical_in(replace(bundle, files={USUAL: b'PK'}))
+    with pytest.raises(TeachingError, match=TYPICAL): teaching.typical_in(replace(bundle, files={TYPICAL: b'PK'}))
 
 
 # the commands
