@@ -149,7 +149,7 @@ def _likeness(some, others): # (n, m), from -1 to 1; where only one has a hand, 
 _PRIORS = 1., .3, .1, .03, .01, .003 # from strong to weak
 _STEPS = 25 # of the ascent for each of them, from where the one before ended: teaching is to be quick
 
-_TYPICAL = 4. # how much more another person's picture of an untaught sign counts than a taught picture
+_TYPICAL_WEIGHT = 4. # how much more another person's picture of an untaught sign counts than a taught picture
 
 def _coefficients(similar, log_probs, right, counts): # for each prior (n, signs), of kernel logistic regression
     similar, log_probs, right, counts = (np.float32(one) for one in (similar, log_probs, right, counts[:, None]))
@@ -188,7 +188,7 @@ class Correction:
 def _corrections(person): # one for each prior
     own, typical = len(person), person.typical
     if typical is not None: person = person.joined(typical.of(~np.isin(typical.answers, person.answers)))
-    counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL)
+    counts = np.where(np.arange(len(person)) < own, 1, _TYPICAL_WEIGHT)
     signs = np.unique(person.answers)
     right = (person.answers[:, None] == signs).astype(float)
     before = normalised(person.log_probs[:, signs])
