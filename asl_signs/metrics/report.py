@@ -167,6 +167,8 @@ def confusion(self:Report):
     return pd.DataFrame(counts, index=SIGNS, columns=[*SIGNS, 'no answer'])
 
 # %% ../../nbs/metrics/00_report.ipynb #2e6c671d
+_AT_ONCE = 2_000_000 # numbers that are drawn together: all at once would take gigabytes; the bounds are the same
+
 def bootstrap_share(parts, # (scenes,), or (people,)
                     wholes # (scenes,)
                    ) -> tuple[float, float]: # nan for both where there is only one scene
@@ -176,7 +178,7 @@ def bootstrap_share(parts, # (scenes,), or (people,)
         "As scipy's bootstrap calls it"
         return parts.sum(axis)/wholes.sum(axis)
     found = bootstrap((parts, wholes), share, paired=True, vectorized=True, n_resamples=5000,
-                      method='percentile', rng=42)
+                      batch=max(1, _AT_ONCE//len(wholes)), method='percentile', rng=42)
     return tuple(map(float, found.confidence_interval))
 
 @patch

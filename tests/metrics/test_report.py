@@ -1,11 +1,12 @@
 "Scores against cases worked by hand, degenerate ones, and what must hold for any answers"
-import json, math, warnings
+import json, math, tracemalloc, warnings
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
-from asl_signs.metrics.report import compare, score, wilson
+from asl_signs.metrics import report as reporting
+from asl_signs.metrics.report import bootstrap_share, compare, score, wilson
 from asl_signs.core.signs import SIGNS
 
 NONE = [math.nan]*29
@@ -113,6 +114,18 @@ def test_an_interval_over_scenes_is_wider_when_scenes_stand_together():
     width, narrow = (high - low for low, high in (report.interval(), report.interval(by_scene=False)))
     assert 2.5 < width/narrow < 4 # the square root of ten
     assert 6 < report.design_effect < 15
+
+
+def test_an_interval_over_many_pictures_takes_little_memory(monkeypatch):
+    "All samples at once would take 240 MB here, and gigabytes for the real film; batches give the same bounds"
+    right = np.random.default_rng(42).integers(0, 2, 2000)
+    tracemalloc.start()
+    bounds = bootstrap_share(right, np.ones(2000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6
+    monkeypatch.setattr(reporting, '_AT_ONCE', 10**9)
+    assert bootstrap_share(right, np.ones(2000)) == bounds
 
 
 def test_the_interval_is_the_same_each_time():
