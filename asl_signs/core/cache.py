@@ -27,7 +27,7 @@ def _expanded(path, variable):
 
 def _system_place(kind, variable, below=''):
     "The folder that a variable names, or the system's for this kind of file"
-    if named := os.environ.get(variable): return _expanded(named, variable)
+    if named := os.environ.get(variable): return _expanded(named, variable).absolute() # for links that lead into it
     import platformdirs # not above: who only reads pictures need not have it
     with suppress(RuntimeError): # without a home folder newer platformdirs raise; older ones say '~/.cache/asl_signs'
         place = getattr(platformdirs, f'user_{kind}_path')('asl_signs', appauthor=False)

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from asl_signs.datasets.sample import draw_sample, get_sample
 from waiting import LONG
 from asl_signs.core.cache import (QUIET, CacheError, atomic_path, cache_dir, fingerprint, lock, no_telemetry, out_dir,
-                                  record, recorded, why_not_loaded)
+                                  record, recorded, taught_dir, why_not_loaded)
 
 
 def processes(function, arguments):
@@ -177,6 +177,13 @@ def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
     with pytest.raises(CacheError, match='ASL_SIGNS_CACHE is ~/cache'): cache_dir()
     monkeypatch.setenv('ASL_SIGNS_OUT', '~nobodyhere/out')
     with pytest.raises(CacheError, match='ASL_SIGNS_OUT is ~nobodyhere/out'): out_dir()
+
+
+@pytest.mark.parametrize('place, variable', [(cache_dir, 'ASL_SIGNS_CACHE'), (taught_dir, 'ASL_SIGNS_TAUGHT')])
+def test_a_relative_place_is_made_absolute(place, variable, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, 'here')
+    assert place() == tmp_path/'here'
 
 
 # Libraries

@@ -68,6 +68,14 @@ def test_small_letters_are_signs(tmp_path):
     with pytest.raises(DataError, match='2 folders for the sign A'): people_files([ann])
 
 
+def test_links_lead_somewhere_also_in_a_cache_that_is_named_from_here(tmp_path, monkeypatch):
+    ann = draw(tmp_path/'ann', 'AB')
+    for sign in 'AB': (ann/sign).rename(ann/sign.lower())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('ASL_SIGNS_CACHE', 'here')
+    assert all(file.exists() for file in people_files([packed(ann, tmp_path/'somebody.zip')]))
+
+
 def test_own_signs(tmp_path):
     (draw(tmp_path/'ann', ['fist', 'palm', 'A']))
     remarks = []
