@@ -8,6 +8,7 @@ __all__ = ['is_picture', 'is_housekeeping', 'files_below', 'pictures_in', 'DataE
 
 # %% ../../nbs/datasets/02_archives.ipynb #e1aa92ce
 import os, re, shutil, stat, warnings, zipfile, zlib
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from ..core.signs import SIGNS, set_of
@@ -34,8 +35,26 @@ def is_housekeeping(folder:str # a folder's name
     return folder.startswith('.') or folder.lower() in _HOUSEKEEPING
 
 # %% ../../nbs/datasets/02_archives.ipynb #df4e5e47
+def _kind(entry):
+    "'folder' or 'file'; '' for a link that leads nowhere or in a circle, and for a pipe"
+    with suppress(OSError): return 'folder' if entry.is_dir() else 'file' if entry.is_file() else ''
+    return ''
+
+def _entries(folder, remarks):
+    "What lies in a folder, by name: pairs of an entry and its kind; what cannot be used becomes a remark"
+    try: found = [(entry, _kind(entry)) for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)]
+    except OSError as e:
+        advice = 'Change its permissions.' if isinstance(e, PermissionError) else 'Check its name.'
+        remarks.append(f'{folder} is left out, for it may not be read ({e.strerror}). {advice}')
+        return []
+    lost = [entry.name for entry, kind in found if not kind and not is_housekeeping(entry.name)]
+    if lost: remarks.append(f'Left out of {folder}, since no file is behind them: {len(lost):,} links '
+                            f'({", ".join(lost[:3])}{" and others" if lost[3:] else ""}). Mend or remove them.')
+    return found
+
+# %% ../../nbs/datasets/02_archives.ipynb #003bf51d
 def files_below(folder:Path, # any folder
-                remarks:list # sentences about folders that may not be read are appended
+                remarks:list # sentences about folders and links that cannot be used are appended
                ):            # an iterator of paths, in an order that is the same on every machine
     "Every file below a folder; what lies behind links comes last, and only if it was not there before"
     folders, linked, seen = [Path(folder)], [], set()
@@ -43,16 +62,13 @@ def files_below(folder:Path, # any folder
         at = (folders or linked).pop(0)
         if (place := os.path.realpath(at)) in seen: continue
         seen.add(place)
-        try: entries = sorted(os.scandir(at), key=lambda entry: entry.name)
-        except OSError as e:
-            remarks.append(f'{at} is left out, for it may not be read ({e.strerror}). Change its permissions.')
-            continue
-        yield from (Path(entry.path) for entry in entries if not entry.is_dir())
-        inside = [entry for entry in entries if entry.is_dir() and not is_housekeeping(entry.name)]
+        entries = _entries(at, remarks)
+        yield from (Path(entry.path) for entry, kind in entries if kind == 'file')
+        inside = [entry for entry, kind in entries if kind == 'folder' and not is_housekeeping(entry.name)]
         for entry in inside: (linked if entry.is_symlink() else folders).append(Path(entry.path))
 
 def pictures_in(folder:Path,      # any folder
-                remarks:list=None # sentences about folders that may not be read are appended; None: they are warnings
+                remarks:list=None # sentences about folders and links that cannot be used; None: they are warnings
                ) -> list:         # paths, sorted
     "All pictures below a folder"
     unread = [] if remarks is None else remarks

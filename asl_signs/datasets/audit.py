@@ -25,11 +25,11 @@ from ..core.cache import progress
 def _inspect(file):
     "Set, sign, size, mode, digest and `problem` ('' if it can be read) of one picture"
     kind, problem = set_of(file), unreadable(file) or ''
-    found = dict(
-        file=file, set=kind, sign=sign_of(file) if kind else None, size=None, mode=None, problem=problem,
-        digest=hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest())
-    if problem: return found
-    with Image.open(file) as picture: return found | dict(size='{} x {}'.format(*picture.size), mode=picture.mode)
+    found = dict(file=file, set=kind, sign=sign_of(file) if kind else None, size=None, mode=None, problem=problem)
+    if problem: return found | dict(digest=str(file)) # like no other: its bytes cannot be read, or are no picture
+    digest = hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
+    with Image.open(file) as picture: size, mode = '{} x {}'.format(*picture.size), picture.mode
+    return found | dict(size=size, mode=mode, digest=digest)
 
 # %% ../../nbs/datasets/07_audit.ipynb #ba587f8a
 def inspect_all(files # pictures
@@ -137,7 +137,7 @@ def check_data(source=(),  # a folder or archive, or several; (): people alone
               ) -> Audit:  # shows itself as a table and sentences; DataError if there is nothing to check
     "Look at every picture of a source and of people, and say what they hold and what is the matter"
     sources, remarks = [source] if isinstance(source, (str, Path)) else source, []
-    files = [file for place in sources for file in all_pictures(Path(place))]
+    files = [file for place in sources for file in all_pictures(Path(place), remarks)]
     theirs = people_files(people, signs, remarks)
     parts = [inspect(found) for inspect, found in ((inspect_all, files), (_inspect_people, theirs)) if found]
     if not parts: raise DataError('Name a folder of pictures, or people: there is nothing to check.')

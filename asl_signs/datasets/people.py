@@ -21,7 +21,7 @@ from .film import FilmError
 # %% ../../nbs/datasets/11_people.ipynb #f2a0bef9
 def _sign_folders(folder, signs):
     "The folders of a person that are named after a sign: name -> sign"
-    try: entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not is_housekeeping(entry.name)]
+    try: entries = [one for one in Path(folder).iterdir() if one.is_dir() and not is_housekeeping(one.name)]
     except OSError as e: raise DataError(f'{folder} may not be read ({e.strerror}). Change its permissions.') from e
     return {name: sign for name in sorted(entry.name for entry in entries) if (sign := sign_named(name, signs))}
 
