@@ -43,6 +43,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'asl_signs.core.cache._expanded': ('core/cache.html#_expanded', 'asl_signs/core/cache.py'),
                                       'asl_signs.core.cache._is_about': ('core/cache.html#_is_about', 'asl_signs/core/cache.py'),
                                       'asl_signs.core.cache._plain': ('core/cache.html#_plain', 'asl_signs/core/cache.py'),
+                                      'asl_signs.core.cache._remove_halves': ('core/cache.html#_remove_halves', 'asl_signs/core/cache.py'),
                                       'asl_signs.core.cache._renew_all': ('core/cache.html#_renew_all', 'asl_signs/core/cache.py'),
                                       'asl_signs.core.cache._system_place': ('core/cache.html#_system_place', 'asl_signs/core/cache.py'),
                                       'asl_signs.core.cache._way_out': ('core/cache.html#_way_out', 'asl_signs/core/cache.py'),

@@ -8,7 +8,7 @@ __all__ = ['QUIET', 'CacheError', 'cache_dir', 'out_dir', 'taught_dir', 'no_tele
            'recorded', 'measured']
 
 # %% ../../nbs/core/02_cache.ipynb #bcb3b3d7
-import ctypes, errno, hashlib, json, math, os, sys
+import ctypes, errno, hashlib, json, math, os, shutil, sys
 from contextlib import contextmanager, suppress
 from importlib.resources import files as resources
 from pathlib import Path
@@ -125,8 +125,13 @@ def made_once(path:Path, # a file or folder that is to be there
     "Something that is made whole, by one process, if it is not there"
     with lock(path):
         if not path.exists():
+            _remove_halves(path)
             with atomic_path(path) as part: make(part)
     return path
+
+def _remove_halves(path): # what processes left that were killed while they made it: nobody else is at work on it
+    for folder in path.parent.glob('.making-*'):
+        if (folder/path.name).exists(): shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../../nbs/core/02_cache.ipynb #0c82482d
 def fingerprint(files, # pictures, in any order

@@ -8,8 +8,9 @@ __all__ = ['DATASETS', 'places', 'fetch']
 # %% ../../nbs/datasets/03_kaggle.ipynb #4181eb4b
 import os, re, shutil, subprocess, sys
 from collections import deque
+from functools import partial
 from pathlib import Path
-from ..core.cache import atomic_path, cache_dir, lock
+from ..core.cache import cache_dir, lock, made_once
 from .archives import ArchiveError, DataError, check_room, extract, files_below, is_picture
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #daaa1bf2
@@ -129,7 +130,7 @@ def fetch(slug:str,           # 'owner/name' on Kaggle
     if found := _find_dataset(slug): return found
     folder, archive = cache_dir()/'kaggle'/slug, cache_dir()/'downloads'/f'{slug}.zip'
     if keep is None: keep = os.environ.get('ASL_SIGNS_KEEP_ARCHIVE', '0') not in ('', '0')
-    with lock(folder):
+    with lock(archive):
         if found := _find_dataset(slug): return found # another process was faster
         if not archive.exists(): _download(slug, archive)
         _unfold(slug, archive, folder)
@@ -137,11 +138,8 @@ def fetch(slug:str,           # 'owner/name' on Kaggle
     return folder
 
 def _unfold(slug, archive, folder):
-    # It is our turn. So what lies here has no pictures, or belongs to a process that was killed.
-    shutil.rmtree(folder, ignore_errors=True)
-    for half in folder.parent.glob(f'.making-*/{folder.name}'): shutil.rmtree(half.parent)
-    try:
-        with atomic_path(folder) as part: extract(archive, part)
+    if folder.exists(): shutil.rmtree(folder) # it is our turn, so there are no pictures in it
+    try: made_once(folder, partial(extract, archive))
     except ArchiveError as e:
         archive.unlink()
         elsewhere = _BROWSER.format(page=f'https://www.kaggle.com/datasets/{slug}')

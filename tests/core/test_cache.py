@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from asl_signs.datasets.sample import draw_sample, get_sample
 from waiting import LONG
-from asl_signs.core.cache import (QUIET, CacheError, atomic_path, cache_dir, fingerprint, lock, no_telemetry, out_dir,
-                                  record, recorded, taught_dir, why_not_loaded)
+from asl_signs.core.cache import (QUIET, CacheError, atomic_path, cache_dir, fingerprint, lock, made_once, no_telemetry,
+                                  out_dir, record, recorded, taught_dir, why_not_loaded)
 
 
 def processes(function, arguments):
@@ -77,6 +77,25 @@ def test_fingerprints_tell_files_apart(tmp_path):
         file.write_text('same')
     assert fingerprint([one]) != fingerprint([two]) != fingerprint([one, two])
     assert fingerprint([one], 'size 64') != fingerprint([one], 'size 96')
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from asl_signs.core.cache import made_once
+def make(part):
+    (part/'deeper').mkdir(parents=True)
+    os._exit(9)
+made_once(Path(sys.argv[1]), make)
+"""
+
+@pytest.mark.parametrize('name', ['thing', 'thing [1]'])
+def test_what_a_killed_process_left_goes_when_its_thing_is_made(name, tmp_path):
+    assert subprocess.run([sys.executable, '-c', KILLED, tmp_path/name]).returncode == 9
+    assert [*tmp_path.glob('.making-*')]
+    (tmp_path/'.making-2'/'another').mkdir(parents=True) # what others are making stays
+    made_once(tmp_path/name, Path.mkdir)
+    assert [*tmp_path.glob('.making-*')] == [tmp_path/'.making-2']
 
 
 WAITING = """
