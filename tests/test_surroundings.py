@@ -319,6 +319,22 @@ def test_a_cache_of_somebody_else(make, public):
     assert re.search(said, done.stdout), done.stdout + done.stderr
 
 
+@root
+def test_a_complete_cache_that_may_only_be_read_is_used(public):
+    script = READ + """
+    import numpy as np
+    from asl_signs.core.cache import made_once
+    from asl_signs.datasets.rows import get_rows
+    from asl_signs.datasets.sample import get_sample
+    for name in ('thing', 'sample-1'): (cache_dir()/name).mkdir(parents=True)
+    np.save(cache_dir()/'rows.npy', np.zeros((1, 2), np.uint8))
+    become(12345)
+    print(made_once(cache_dir()/'thing', None).name, get_sample().name,
+          get_rows(cache_dir()/'rows.npy', ['A1.jpg'], None, (2,), np.uint8).name)"""
+    done = python(script, public, ASL_SIGNS_CACHE=public/'cache')
+    assert done.stdout.strip() == 'thing sample-1 rows.npy', done.stdout + done.stderr
+
+
 @pytest.mark.parametrize('name', ['~', '~nobodyhere/model.task'])
 def test_a_model_in_a_home_that_there_is_none_of(name, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_HAND_MODEL', name)

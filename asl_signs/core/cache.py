@@ -123,6 +123,7 @@ def made_once(path:Path, # a file or folder that is to be there
               make       # makes it, given where
              ) -> Path:  # `path`; CacheError if there is no room for it
     "Something that is made whole, by one process, if it is not there"
+    if path.exists(): return path # before the lock, which is a file: this may be a disk that cannot be written to
     with lock(path):
         if not path.exists():
             _remove_halves(path)

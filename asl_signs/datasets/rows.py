@@ -94,8 +94,10 @@ def get_rows(path:Path,       # where the file is, or is to appear
              run=_in_threads  # a generator like `map`, given a function and tasks; both can be pickled if `row_of` can
             ) -> Path:        # `path`; PictureError, or DataError or CacheError if the disk is full
     "Rows of pictures: found in the cache, or else made now, or what an interrupted run has left to do"
+    whole = len(files), *shape
+    if _is_whole(path, whole): return path # before the lock, which is a file: the disk may be read-only
     with lock(path):
-        if not _is_whole(path, (len(files), *shape)): _build_rows(path, files, row_of, shape, dtype, block, run)
+        if not _is_whole(path, whole): _build_rows(path, files, row_of, shape, dtype, block, run)
     return path
 
 # %% ../../nbs/datasets/08_rows.ipynb #42da3ba9

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from .drawing import View, finish, paint_hand
 from ..core.signs import SIGNS
-from ..core.cache import atomic_path, cache_dir, lock, made_once, progress
+from ..core.cache import atomic_path, cache_dir, made_once, progress
 
 # %% ../../nbs/datasets/01_sample.ipynb #a57187a7
 def _drift(n, low, high, rng):
@@ -163,8 +163,7 @@ def draw_sample(folder:Path,     # must not exist; appears whole or not at all
 # %% ../../nbs/datasets/01_sample.ipynb #259613ce
 def get_sample() -> Path: # the folder, with `asl-alphabet` and `asl-alphabet-test` in it
     "The drawn sample, from the cache; the first call draws it"
-    folder = cache_dir()/'sample-1'  # a new number whenever the drawing changes
-    with lock(folder): return folder if folder.exists() else draw_sample(folder)
+    return made_once(cache_dir()/'sample-1', draw_sample) # a new number whenever the drawing changes
 
 # %% ../../nbs/datasets/01_sample.ipynb #10942d15
 _PEOPLE = {'Ann': dict(skin=_SKINS[0], length=.9, girth=.9), 'Ben': dict(skin=_SKINS[3], length=1, girth=1.1),

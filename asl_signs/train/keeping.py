@@ -60,8 +60,9 @@ def trained(learn:Learner,     # untrained; changed in place
             resume:bool=True   # go on with a training that was interrupted?
            ) -> Learner:       # `learn`, trained
     "Give a learner the numbers kept under a name; train it and keep them if there are none"
-    path = cache_dir()/'models'/name
-    with lock(path):
-        if path.with_name(f'{name}.pth').exists(): learn.load(name, with_opt=False)
-        else: save_learner(train(learn, settings, checkpoints(name, resume)), name)
+    file = cache_dir()/'models'/f'{name}.pth'
+    if file.exists(): return learn.load(name, with_opt=False) # before the lock: the disk may be read-only
+    with lock(file.with_name(name)):
+        if file.exists(): return learn.load(name, with_opt=False) # another process was faster
+        save_learner(train(learn, settings, checkpoints(name, resume)), name)
     return learn

@@ -60,7 +60,7 @@ def sample_in(cache):
 
 
 def small(folder):
-    (folder.parent/f'drawn by {os.getpid()}').touch()
+    Path(os.environ['ASL_SIGNS_CACHE'], f'drawn by {os.getpid()}').touch()
     return draw_sample(folder, frames=1, pictures=1, side=16)
 
 
