@@ -22,9 +22,9 @@ def train(learn:Learner,     # changed in place
           *cbs               # further callbacks of fastai
          ) -> Learner:       # `learn`, trained
     "Train the head, then everything; or all at once, where the quick recipe is asked for"
-    if settings.recipe == 'quick': return train_quickly(learn, max(1, settings.epochs//2), 3e-3, *cbs)
-    if settings.fast: cbs = *fast_callbacks(learn.model, learn.dls.device), *cbs
     with workers_or_advice():
+        if settings.recipe == 'quick': return train_quickly(learn, max(1, settings.epochs//2), .3*settings.lr, *cbs)
+        if settings.fast: cbs = *fast_callbacks(learn.model, learn.dls.device), *cbs
         learn.fine_tune(settings.epochs, base_lr=settings.lr, freeze_epochs=settings.freeze_epochs, cbs=cbs)
     return learn
 
