@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, fields
 # %% ../../nbs/core/01_settings.ipynb #e3e37c26
 _SPLITS = 'film', 'random'     # stretches of the film, or frames drawn from all over it
 _RECIPES = 'original', 'quick' # the head first and then everything, or all layers at one rate on growing pictures
+_BOUNDS = dict( # the least and the most that each number may be; outside, a training would fail late or learn nothing
+    size=(1, 4096), bs=(1, 65_536), epochs=(0, 10_000), freeze_epochs=(0, 10_000), lr=(1e-9, 100),
+    valid_pct=(.001, .999), workers=(0, 1024))
 
 @dataclass
 class Settings:
@@ -35,9 +38,10 @@ class Settings:
             if value in known: continue
             raise ValueError(f'The {name} {value!r} (in ASL_SIGNS_{name.upper()}, or {name.upper()}=) '
                              f'should be one of {known}.')
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f'There cannot be {self.workers} workers (in ASL_SIGNS_WORKERS): '
-                             f'0 decodes pictures in the process that trains.')
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is None or low <= value <= high: continue # nan is in no range
+            raise ValueError(f'{name}={value} (in ASL_SIGNS_{name.upper()}) should be from {low:,} to {high:,}.')
 
 # %% ../../nbs/core/01_settings.ipynb #3181d714
 _SAMPLE = dict(arch='tf_efficientnet_lite0', bs=32) # what differs on the drawn sample

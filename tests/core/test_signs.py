@@ -115,6 +115,14 @@ def test_unreadable_settings_are_named():
     with patch.dict(os.environ, ASL_SIGNS_LR='fast'), pytest.raises(ValueError, match=message): from_environment()
 
 
+@pytest.mark.parametrize('name, text', [('size', '0'), ('bs', '0'), ('epochs', '-3'), ('freeze_epochs', '-1'),
+                                        ('lr', 'nan'), ('lr', 'inf'), ('valid_pct', '20'), ('workers', '-1')])
+def test_numbers_that_cannot_be_are_refused_with_their_variable(name, text):
+    variable = f'ASL_SIGNS_{name.upper()}'
+    with patch.dict(os.environ, {variable: text}), pytest.raises(ValueError, match=f'{variable}.* should be from'):
+        get_settings()
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path/'cache'))
