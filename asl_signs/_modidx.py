@@ -143,6 +143,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                              'asl_signs.datasets.archives.is_picture': ( 'datasets/archives.html#is_picture',
                                                                                          'asl_signs/datasets/archives.py'),
                                              'asl_signs.datasets.archives.pictures_in': ( 'datasets/archives.html#pictures_in',
+                                                                                          'asl_signs/datasets/archives.py'),
+                                             'asl_signs.datasets.archives.split_paths': ( 'datasets/archives.html#split_paths',
                                                                                           'asl_signs/datasets/archives.py')},
             'asl_signs.datasets.audit': { 'asl_signs.datasets.audit.Audit': ('datasets/audit.html#audit', 'asl_signs/datasets/audit.py'),
                                           'asl_signs.datasets.audit.Audit.__repr__': ( 'datasets/audit.html#audit.__repr__',

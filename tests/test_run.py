@@ -176,6 +176,9 @@ def test_a_folder_that_does_not_exist(refused, tmp_path):
     refused(tmp_path/'nowhere', tmp_path/'nowhere', 'does not exist', 'spelling')
 
 
+def test_an_empty_text(refused): refused('', 'an empty text', 'DATA=')
+
+
 def test_a_folder_without_pictures(refused, tmp_path):
     (tmp_path/'notes').mkdir()
     (tmp_path/'notes'/'A.txt').write_text('A is a fist')
@@ -368,4 +371,5 @@ def test_a_chart_stays_a_png_and_a_photograph_becomes_a_jpeg():
 
 def test_sources_do_not_depend_on_the_current_folder():
     assert absolute(f'a{os.pathsep}/b') == f'{Path("a").resolve()}{os.pathsep}{Path("/b")}'
-    assert [absolute(word) for word in ('sample', 'kaggle')] == ['sample', 'kaggle']
+    assert absolute(f'/b{os.pathsep}') == str(Path('/b')) # what is empty is not the current folder
+    for word in ('sample', 'kaggle', 'none', ''): assert absolute(word) == word

@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 from traitlets.config import Config
 from asl_signs.core.cache import CacheError, as_json, atomic_path, recorded
-from asl_signs.datasets.archives import DataError
+from asl_signs.datasets.archives import DataError, split_paths
 from asl_signs.datasets.film import FilmError
 from pages import headings, write_readme
 from report import accuracy_rows, fronts_in, index_page, lessons_in, parts_in, replace_folder, write_pages
@@ -307,8 +307,8 @@ def parse(argv # a list; None: what was typed
 def absolute(source:str # as for `get_data`
             ) -> str:   # the same, whatever the current folder
     "A source whose folders do not depend on the current one: kernels start in the folder of their notebook"
-    if source in ('sample', 'kaggle'): return source
-    return os.pathsep.join(str(Path(folder).expanduser().resolve()) for folder in source.split(os.pathsep))
+    if source in ('sample', 'kaggle', 'none'): return source
+    return os.pathsep.join(str(Path(folder).expanduser().resolve()) for folder in split_paths(source))
 
 
 def show(metrics:dict, # what `metrics.json` holds

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['is_picture', 'is_housekeeping', 'files_below', 'pictures_in', 'DataError', 'ArchiveError', 'check_room', 'extract',
-           'all_pictures']
+           'split_paths', 'all_pictures']
 
 # %% ../../nbs/datasets/02_archives.ipynb #e1aa92ce
 import os, re, shutil, stat, warnings, zipfile, zlib
@@ -141,6 +141,12 @@ def _unpack(archive):
     "The folder of an archive that is unpacked once; DataError if it is damaged or the disk is too full"
     folder = cache_dir()/'unpacked'/f'{archive.stem}-{fingerprint([archive], archive.resolve())}'
     return made_once(folder, partial(extract, archive))
+
+# %% ../../nbs/datasets/02_archives.ipynb #b97043bf
+def split_paths(text:str|Path # one path, or several as in PATH
+               ) -> list:     # texts; none of them is empty
+    "The paths in a text"
+    return [one for one in str(text).split(os.pathsep) if one]
 
 # %% ../../nbs/datasets/02_archives.ipynb #f6897b49
 def all_pictures(source:Path,       # a folder with pictures or archives at any depth, or an archive

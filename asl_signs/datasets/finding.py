@@ -9,7 +9,7 @@ __all__ = ['get_data']
 import os
 from pathlib import Path
 from ..core.signs import SIGNS
-from .archives import DataError, all_pictures
+from .archives import DataError, all_pictures, split_paths
 from .copies import refuse_copies
 from .kaggle import DATASETS, fetch
 from .people import people_files, person_of
@@ -52,5 +52,8 @@ def _folders(source):
     if source == 'sample': return [get_sample()]
     if source == 'kaggle': return [fetch(dataset) for dataset in DATASETS]
     if source == 'none': return []
-    if isinstance(source, (str, Path)): source = str(source).split(os.pathsep)
+    if isinstance(source, (str, Path)) and not (source := split_paths(source)): raise DataError(_NO_FOLDER)
     return [Path(folder).expanduser().resolve() for folder in source]
+
+_NO_FOLDER = ("The place of the pictures is an empty text. Name a folder in ASL_SIGNS_DATA (or DATA=), "
+              "or 'none' for pictures of people alone.")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from ..core.cache import cache_dir, fingerprint, made_once
 from ..core.signs import SIGNS, named_sign, sign_named, sign_of
-from .archives import DataError, extract, is_housekeeping, pictures_in
+from .archives import DataError, extract, is_housekeeping, pictures_in, split_paths
 from .film import FilmError
 
 # %% ../../nbs/datasets/11_people.ipynb #f2a0bef9
@@ -63,8 +63,7 @@ def _people_folders(people, signs=SIGNS): # DataError if one is not there, or a 
     return dict(sorted(found.items()))
 
 def _given(people):
-    if isinstance(people, (str, Path)): people = [one for one in str(people).split(os.pathsep) if one]
-    return [*people]
+    return split_paths(people) if isinstance(people, (str, Path)) else [*people]
 
 def _people_at(place, signs):
     folder = _found(place)

@@ -1,8 +1,8 @@
-"Links that lead nowhere, in the folders that pictures are looked for in"
+"Where pictures are looked for: links that lead nowhere, and texts that name no folder"
 import os
 import pytest
 from asl_signs.data import get_data
-from asl_signs.datasets.archives import pictures_in
+from asl_signs.datasets.archives import DataError, pictures_in
 from asl_signs.datasets.audit import check_data
 from asl_signs.datasets.people import people_files
 from asl_signs.datasets.sample import draw_sample
@@ -79,3 +79,12 @@ def test_a_lost_link_among_a_persons_signs_is_a_remark(film, link):
     remarks = []
     link(film/'more')
     assert len(people_files([film], remarks=remarks)) == 4*29 and 'more' in remarks[0]
+
+
+def test_the_current_folder_is_searched_only_if_it_is_named(film, tmp_path, monkeypatch):
+    draw_sample(tmp_path/'here'/'another', frames=4, pictures=1, side=16)
+    monkeypatch.chdir(tmp_path/'here')
+    data = get_data(f'{film}{os.pathsep}', ['train'])
+    assert {file.parent.parent for file in data.train} == {film}
+    for text in ('', os.pathsep):
+        with pytest.raises(DataError, match='an empty text.*ASL_SIGNS_DATA'): get_data(text)
