@@ -238,6 +238,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'asl_signs/datasets/film.py'),
                                          'asl_signs.datasets.film._check_sides': ( 'datasets/film.html#_check_sides',
                                                                                    'asl_signs/datasets/film.py'),
+                                         'asl_signs.datasets.film._cut': ('datasets/film.html#_cut', 'asl_signs/datasets/film.py'),
+                                         'asl_signs.datasets.film._cut_all': ('datasets/film.html#_cut_all', 'asl_signs/datasets/film.py'),
                                          'asl_signs.datasets.film._edge': ('datasets/film.html#_edge', 'asl_signs/datasets/film.py'),
                                          'asl_signs.datasets.film._lengths': ('datasets/film.html#_lengths', 'asl_signs/datasets/film.py'),
                                          'asl_signs.datasets.film._rolls': ('datasets/film.html#_rolls', 'asl_signs/datasets/film.py'),

@@ -46,9 +46,10 @@ def is_held_out(number:int,         # of a frame, from 1
 def _whole(share): return math.floor(round(share, 9))  # 0.29*100 is a little less than 29
 
 # %% ../../nbs/datasets/06_film.ipynb #ea2fd769
-def _lengths(longest): # the number of the last frame, or how many there are
-    stretch = 500 if longest > 2500 else max(1, longest//6)
-    return dict(stretch=stretch, gap=math.ceil(stretch/5))
+def _lengths(longest, stretch=None, gap=None): # the number of the last frame, or how many there are
+    "Frames of a stretch and of a gap, where they are not given"
+    stretch = stretch or (500 if longest > 2500 else max(1, longest//6))
+    return stretch, math.ceil(stretch/5) if gap is None else gap
 
 # %% ../../nbs/datasets/06_film.ipynb #fd8423ad
 class FilmError(ValueError):
@@ -87,29 +88,32 @@ def _check_numbered(files):
             f'cannot be said which of them were neighbours. Number them in the order in which they were taken. '
             f'{_RANDOM}')
 
+# %% ../../nbs/datasets/06_film.ipynb #896df1d5
+def _cut(numbers, valid_pct, stretch, gap): # (n,) booleans for each frame of a sign: trained on, kept
+    held = np.array([is_held_out(n, valid_pct, stretch) for n in numbers.tolist()])
+    return np.abs(numbers[:, None] - numbers[held]).min(1, initial=10**9) > gap, held
+
+# %% ../../nbs/datasets/06_film.ipynb #02617931
+def _cut_all(numbers, valid_pct, stretch, gap): # the frames' numbers of each sign
+    "Each sign cut by the film's numbers, or as a film of its own where that leaves a side empty"
+    longest = max(n.max() for n in numbers)
+    cuts = [_cut(n, valid_pct, *_lengths(longest, stretch, gap)) for n in numbers]
+    if all(side.any() for cut in cuts for side in cut): return cuts
+    return [_cut(np.arange(1, len(n) + 1), valid_pct, *_lengths(len(n), stretch, gap)) for n in numbers]
+
 # %% ../../nbs/datasets/06_film.ipynb #b2e6b990
 def film_splitter(valid_pct:float=.2, # share to keep for validation, within one stretch
                   stretch:int=None,   # frames; None: a sixth of the film, in Kaggle's film 500
                   gap:int=None        # more frames than this lie between the sides; None: a fifth of a stretch
                  ):                   # a fastai splitter: frames -> (training, validation) positions
     "Keep whole stretches of film of every sign for validation; FilmError names what makes that impossible"
-    def sides(numbers, longest):
-        "Which frames of a sign are trained on, and which are kept"
-        lengths = _lengths(longest)
-        held = np.array([is_held_out(n, valid_pct, stretch or lengths['stretch']) for n in numbers.tolist()])
-        apart = np.abs(numbers[:, None] - numbers[held]).min(1, initial=10**9)
-        return apart > (lengths['gap'] if gap is None else gap), held
-
     def split(files):
         "Which positions are trained on, and which are kept"
         _check_numbered(files)
         place = {file: i for i, file in enumerate(files)}
         positions = [np.array([place[frame] for frame in frames]) for frames in films(files).values()]
         numbers = [np.array([number_of(files[i]) for i in at]) for at in positions]
-        longest = max(map(number_of, files))
-        cuts = [sides(n, longest) for n in numbers]
-        if not all(side.any() for cut in cuts for side in cut): # then each sign is a film of its own
-            cuts = [sides(np.arange(1, len(n) + 1), len(n)) for n in numbers]
+        cuts = _cut_all(numbers, valid_pct, stretch, gap)
         found = ([i for at, chosen in zip(positions, side) for i in at[chosen].tolist()] for side in zip(*cuts))
         return _check_sides(files, *found)
     return split

@@ -111,6 +111,12 @@ def test_kaggles_film_is_split_at_its_cuts():
     assert len(valid) == 1000 and len(train) == 2*(3000 - 500 - 200)
 
 
+@pytest.mark.parametrize('stretch', [50, 100, 600])
+def test_the_gap_is_a_fifth_of_the_stretch_that_was_asked_for(stretch):
+    files = frames({'A': range(1, 3001)})
+    assert sides(film_splitter(stretch=stretch), files) == sides(film_splitter(stretch=stretch, gap=stretch//5), files)
+
+
 @given(st.integers(6, 2500))
 def test_any_film_is_long_enough_for_its_lengths(longest):
     assert sides(film_splitter(), frames({'A': range(1, longest + 1)}))
