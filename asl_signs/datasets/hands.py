@@ -6,11 +6,12 @@
 __all__ = ['TOGETHER', 'IDLE', 'hands_path', 'find_hands', 'drawn_hands']
 
 # %% ../../nbs/datasets/09_hands.ipynb #df2f7fa4
-import os, signal
+import signal
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 import numpy as np
+from joblib import cpu_count # of this container, where `os.cpu_count` is the whole machine's
 from joblib.externals.loky import ProcessPoolExecutor # `joblib.Parallel` would load MediaPipe for each block
 from ..core.cache import cache_dir, fingerprint
 from ..core.pictures import to_rgb
@@ -49,7 +50,7 @@ def _work(task): return _function(task)
 
 # %% ../../nbs/datasets/09_hands.ipynb #h0000077
 def _in_processes(function, tasks, workers):
-    workers = min(workers or os.cpu_count(), len(tasks))
+    workers = min(workers or cpu_count(), len(tasks))
     if workers < 2: return (yield from map(function, tasks))
     pool = ProcessPoolExecutor(workers, timeout=IDLE, initializer=_begin, initargs=(function,))
     finished = False

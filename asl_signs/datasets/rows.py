@@ -14,6 +14,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 import PIL
+from joblib import cpu_count # `os.cpu_count` is the machine's, also in a container that has a few of its cores
 from PIL import Image
 from ..core.cache import cache_dir, fingerprint, lock, progress, writing
 from ..core.pictures import to_rgb
@@ -81,7 +82,7 @@ def _build_rows(path, files, row_of, shape, dtype, block, run):
 BLOCK = 256 # pictures that are made and written together
 
 def _in_threads(function, tasks):
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         try: yield from pool.map(function, tasks)
         finally: pool.shutdown(cancel_futures=True)
 

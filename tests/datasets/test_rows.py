@@ -1,5 +1,6 @@
 "Pictures decoded once: the same pixels, never stale, whole after interruptions, full disks and two processes at once"
 import errno, os, pickle, re, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest.mock import patch
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from fastai.vision.all import Resize
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from asl_signs.datasets import rows as cache
+from asl_signs.datasets import hands, rows as cache
 from asl_signs.datasets.rows import BLOCK, get_pixels, pixels_path, small
 from asl_signs.data import Picture
 from asl_signs.core.cache import CacheError
@@ -72,6 +73,16 @@ def test_a_file_that_was_cut_off_is_made_anew(length, files):
     assert count_decoded(files) == 600
 
 
+def test_a_container_with_one_core_of_many_starts_neither_threads_nor_processes_for_all(monkeypatch):
+    monkeypatch.setattr(os, 'cpu_count', lambda: 64)
+    monkeypatch.setenv('LOKY_MAX_CPU_COUNT', '1') # as joblib finds in a container
+    with patch.object(cache, 'ThreadPoolExecutor', side_effect=ThreadPoolExecutor) as threads:
+        assert [*cache._in_threads(str, [1, 2])] == ['1', '2']
+    threads.assert_called_once_with(1)
+    with patch.object(hands, 'ProcessPoolExecutor') as processes:
+        assert [*hands._in_processes(str, [1, 2], None)] == ['1', '2'] and not processes.called
+
+
 def interrupt_at(picture):
     def stop(file, size):
         if file == picture: raise KeyboardInterrupt
@@ -80,7 +91,7 @@ def interrupt_at(picture):
 
 
 def test_an_interrupted_run_is_taken_up(files, monkeypatch):
-    monkeypatch.setattr(os, 'cpu_count', lambda: 1)
+    monkeypatch.setattr(cache, 'cpu_count', lambda: 1)
     with interrupt_at(files[2*BLOCK + 3]), pytest.raises(KeyboardInterrupt): get_pixels(files, SIZE)
     assert not pixels_path(files, SIZE).exists()
     assert count_decoded(files) == 600 - 2*BLOCK
@@ -88,7 +99,7 @@ def test_an_interrupted_run_is_taken_up(files, monkeypatch):
 
 @pytest.mark.parametrize('damage', ['a block', 'the end of the file', 'the list', 'a word in the list', 'no list'])
 def test_what_an_interrupted_run_left_damaged_is_made_anew(damage, files, monkeypatch):
-    monkeypatch.setattr(os, 'cpu_count', lambda: 1)
+    monkeypatch.setattr(cache, 'cpu_count', lambda: 1)
     with interrupt_at(files[2*BLOCK + 3]), pytest.raises(KeyboardInterrupt): get_pixels(files, SIZE)
     part, log = (pixels_path(files, SIZE).with_suffix(ending) for ending in ('.part', '.log'))
     if damage == 'a block':
@@ -109,7 +120,7 @@ def test_a_disk_that_is_too_small_is_said_before(files, monkeypatch):
 
 
 def test_a_disk_that_fills_up_is_said_and_what_was_done_is_kept(files, monkeypatch):
-    monkeypatch.setattr(os, 'cpu_count', lambda: 1)
+    monkeypatch.setattr(cache, 'cpu_count', lambda: 1)
     def full(file, size):
         if file == files[BLOCK]: raise OSError(errno.ENOSPC, 'No space left on device')
         return small(file, size)
@@ -127,7 +138,7 @@ SCRIPT = '''
 import sys
 from pathlib import Path
 from unittest.mock import patch
-from asl_signs.datasets import rows as cache
+from asl_signs.datasets import hands, rows as cache
 files = [*Path(sys.argv[1]).iterdir()]
 with patch.object(cache, 'small', side_effect=cache.small) as decoded: pixels = cache.get_pixels(files, 8)
 print(f'made {decoded.call_count} {int(pixels.array.sum(dtype="int64"))}')'''
