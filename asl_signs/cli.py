@@ -295,7 +295,7 @@ def _command(commands, name, run, purpose):
     if name in ('read', 'evaluate', 'app'):
         one.add_argument('--as', dest='person', metavar='NAME', help='read with what was learned of somebody')
     if name in ('read', 'evaluate'):
-        one.add_argument('--views', type=int, choices=range(1, 5),
+        one.add_argument('--views', type=int, # the reader says how many it has
                          help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
         one.add_argument('--threshold', type=_probability, metavar='SHARE',
                          help='how probable an answer has to be, from 0 to 1 (default: as the reader says)')

@@ -73,6 +73,11 @@ def test_the_hand_model_is_fetched_when_asked_for(tmp_path, monkeypatch, capsys)
         assert (found, err.strip()) == (status, reason) and f'is at {tmp_path}' in out
 
 
+def test_how_many_views_there_are_is_said_by_the_reader(picture, capsys):
+    status, out, err = ran(capsys, 'read', '--views', 17, picture)
+    assert status == 1 and out == '' and 'views=17 cannot be done: it is a whole number from 1 to' in err
+
+
 def test_the_version(capsys):
     assert ran(capsys, '--version') == (0, f'asl-signs {__version__}\n', '')
 

@@ -273,7 +273,7 @@ def test_the_command_line_reads_and_says_what_went_wrong(pictures, capsys, tmp_p
     assert status == 1 and 'no picture' in err
 
 
-@pytest.mark.parametrize('argv', [[], ['read'], ['nonsense'], ['read', '--views', '9', 'a.jpg']])
+@pytest.mark.parametrize('argv', [[], ['read'], ['nonsense'], ['read', '--views', 'all', 'a.jpg']])
 def test_a_command_that_is_not_understood(argv, capsys):
     with pytest.raises(SystemExit) as end: main(argv)
     assert end.value.code == 2

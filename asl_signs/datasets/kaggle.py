@@ -8,6 +8,7 @@ __all__ = ['DATASETS', 'places', 'fetch']
 # %% ../../nbs/datasets/03_kaggle.ipynb #4181eb4b
 import os, re, shutil, subprocess, sys
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from ..core.cache import cache_dir, lock, made_once
@@ -21,8 +22,9 @@ DATASETS = { # name -> GB of the archive, GB of the pictures in it
 # %% ../../nbs/datasets/03_kaggle.ipynb #1c1367d6
 def places() -> list: # folders, of which some may exist
     "Where a data set may lie already, in the order in which they are searched"
-    hub = Path(os.environ.get('KAGGLEHUB_CACHE') or '~/.cache/kagglehub').expanduser()
-    return [Path('/kaggle/input'), hub/'datasets', cache_dir()/'kaggle']
+    found, hub = [Path('/kaggle/input')], os.environ.get('KAGGLEHUB_CACHE') or '~/.cache/kagglehub'
+    with suppress(RuntimeError): found.append(Path(hub).expanduser()/'datasets') # without a home folder it is not there
+    return [*found, cache_dir()/'kaggle']
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e13
 def _holds_pictures(folder):

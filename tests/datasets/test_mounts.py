@@ -31,3 +31,11 @@ def test_both_archives_are_found_where_they_are_mounted(platform, drawn, tmp_pat
         place.symlink_to(drawn/name, target_is_directory=True)
     data = get_data('kaggle')
     assert (len(data.train), len(data.small_test), len(data.second_test)) == (4*29, 28, 2*29)
+
+
+def test_without_a_home_folder_the_other_places_are_searched(tmp_path, monkeypatch):
+    for name in ('HOME', 'KAGGLEHUB_CACHE'): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('ASL_SIGNS_CACHE', str(tmp_path))
+    def unknown(number): raise KeyError(number)
+    monkeypatch.setattr('pwd.getpwuid', unknown)
+    assert kaggle.places()[1:] == [tmp_path/'kaggle']
