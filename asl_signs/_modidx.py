@@ -782,8 +782,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'asl_signs/models/detector.py'),
                                            'asl_signs.models.detector.detector_loss': ( 'models/detector.html#detector_loss',
                                                                                         'asl_signs/models/detector.py'),
-                                           'asl_signs.models.detector.overlap': ( 'models/detector.html#overlap',
-                                                                                  'asl_signs/models/detector.py'),
                                            'asl_signs.models.detector.train_detector': ( 'models/detector.html#train_detector',
                                                                                          'asl_signs/models/detector.py')},
             'asl_signs.models.export': { 'asl_signs.models.export.ExportError': ( 'models/export.html#exporterror',

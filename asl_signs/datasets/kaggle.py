@@ -125,18 +125,16 @@ def _download(slug, archive):
     shutil.rmtree(arriving)
 
 # %% ../../nbs/datasets/03_kaggle.ipynb #4a661e48
-def fetch(slug:str,           # 'owner/name' on Kaggle
-          keep:bool|None=None # keep the archive? None: as the variable `ASL_SIGNS_KEEP_ARCHIVE` says
-         ) -> Path:           # a folder with its pictures, or with an archive of them
+def fetch(slug:str   # 'owner/name' on Kaggle
+         ) -> Path:  # a folder with its pictures, or with an archive of them
     "The folder of a data set: found on this machine, or else fetched from Kaggle into the cache"
     if found := _find_dataset(slug): return found
     folder, archive = cache_dir()/'kaggle'/slug, cache_dir()/'downloads'/f'{slug}.zip'
-    if keep is None: keep = os.environ.get('ASL_SIGNS_KEEP_ARCHIVE', '0') not in ('', '0')
     with lock(archive):
         if found := _find_dataset(slug): return found # another process was faster
         if not archive.exists(): _download(slug, archive)
         _unfold(slug, archive, folder)
-        if not keep: archive.unlink()
+        archive.unlink()
     return folder
 
 def _unfold(slug, archive, folder):

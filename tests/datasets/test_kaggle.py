@@ -152,17 +152,14 @@ def test_an_archive_arrives_is_unpacked_and_goes(kaggle, cache, capfd):
     assert fetch(SLUG) == folder and not kaggle.asked
 
 
-def test_an_archive_is_kept_on_request_and_used_again(kaggle, cache, monkeypatch):
-    monkeypatch.setenv('ASL_SIGNS_KEEP_ARCHIVE', '1')
-    folder = fetch(SLUG)
-    assert (cache/'downloads'/f'{SLUG}.zip').read_bytes() == kaggle.archive
-    assert len(files(cache)) == 29 + 28 + 1
-    kaggle.asked.clear()
-    shutil.rmtree(folder)
-    half = folder.parent/'.making-1'/folder.name/'A' # left by a process that was killed while unpacking
+def test_an_archive_that_arrived_is_unpacked_without_asking_again(kaggle, cache):
+    archive = cache/'downloads'/f'{SLUG}.zip'
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(kaggle.archive)
+    half = cache/'kaggle'/Path(SLUG).parent/'.making-1'/Path(SLUG).name/'A' # of a process that was killed at unpacking
     half.mkdir(parents=True)
     (half/'A1.jpg').touch()
-    assert len(all_pictures(fetch(SLUG, keep=False))) == 29 + 28 and not kaggle.asked
+    assert len(all_pictures(fetch(SLUG))) == 29 + 28 and not kaggle.asked
     assert len(files(cache)) == 29 + 28
 
 

@@ -1,4 +1,4 @@
-"The detector where it is no part of the lesson: scenes, the loss, overlap, any number of pictures, the exported graph"
+"The detector where it is no part of the lesson: scenes, the loss, any number of pictures, the exported graph"
 import numpy as np
 import onnxruntime
 import pytest
@@ -7,7 +7,7 @@ from fastai.vision.all import TensorImage
 from hypothesis import given, settings, strategies as st
 from asl_signs.data import get_data
 from asl_signs.datasets.hands import drawn_hands
-from asl_signs.models.detector import HandDetector, RandomScene, detector_loss, overlap, train_detector
+from asl_signs.models.detector import HandDetector, RandomScene, detector_loss, train_detector
 from asl_signs.models.export import detector_graph, in_halves
 from asl_signs.models.pixels import get_squares, points_of
 from asl_signs.runtime.landmarks import Hands
@@ -88,20 +88,6 @@ def test_a_batch_without_a_hand_teaches_nothing():
     loss = detector_loss(found, torch.full((3, 21, 2), torch.nan))
     loss.backward()
     assert loss == 0 and (found.grad == 0).all()
-
-
-@given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(.1, 3)), min_size=1, max_size=5), st.data())
-def test_overlap_is_a_share(squares, data):
-    others = data.draw(st.lists(st.tuples(*[st.floats(.1, 2)]*3), min_size=len(squares), max_size=len(squares)))
-    shares = overlap(squares, others)
-    assert ((shares >= 0) & (shares <= 1 + 1e-9)).all()
-    np.testing.assert_allclose(shares, overlap(others, squares))
-    np.testing.assert_allclose(overlap(squares, squares), 1)
-
-
-def test_overlap_by_hand():
-    one = [(0, 0, 2)]*4
-    np.testing.assert_allclose(overlap(one, [(0, 0, 1), (1, 1, 2), (2, 0, 2), (5, 5, 1)]), [1/4, 1/7, 0, 0])
 
 
 def test_a_picture_is_found_in_as_if_it_were_alone(net):
