@@ -79,9 +79,7 @@ WITH_OR_WITHOUT = 'with MediaPipe', 'without' # ways to read
 def people_table(folder:Path # `results`
                 ) -> str:    # Markdown; FileNotFoundError if it was not measured
     "How the reader that ships reads people it has never seen"
-    file = folder/'people'/'strangers.json'
-    if not file.exists(): raise FileNotFoundError(f'{file} is missing. Measure it: bench/measure/strangers.py')
-    found = json.loads(file.read_text())
+    found = run_of_record('people/strangers', folder)
     strangers = [found['people'][way] for way in WITH_OR_WITHOUT]
     bounds = [' to '.join(f'{100*bound:.1f}' for bound in one['interval']) for one in strangers]
     title = f'mean over {len(strangers[0]["people"])} strangers, {strangers[0]["pictures"]:,} pictures'
@@ -127,12 +125,6 @@ def _mean_over(people):
     return f'{100*people["mean"]:.1f} %, people averaged ({100*lowest:.1f} to {100*highest:.1f})'
 
 
-def benchmark(folder:Path # `results`
-             ) -> dict:   # name -> figures
-    "What `make bench` measured"
-    return json.loads((folder/'bench'/'full.json').read_text())
-
-
 COMPARED = { # name in the file -> (what a row is called, its unit)
     'input pipeline': ('reading pictures into batches', 'a second'),
     'building the cache': ('building the cache', 'a second'),
@@ -144,7 +136,7 @@ COMPARED = { # name in the file -> (what a row is called, its unit)
 def bench_table(folder:Path # `results`
                ) -> str:    # Markdown
     "What the fast way is worth, a row a comparison"
-    figures = benchmark(folder)
+    figures = run_of_record('bench/full', folder) # what `make bench` measured
     rows = [_compared_row(figures[name], title, unit) for name, (title, unit) in COMPARED.items()]
     return table(['', 'plain', 'fast', 'times as fast (range)'], rows)
 
@@ -162,34 +154,9 @@ WAYS = {'the recipe of the lessons, plain': ('plain', 'accuracy'),
 def recipe_table(folder:Path # `results`
                 ) -> str:    # Markdown
     "How long each way to train takes, and what it reads of held-out film in the end"
-    runs, rows = benchmark(folder)['time to accuracy']['runs'], []
+    runs, rows = run_of_record('bench/full', folder)['time to accuracy']['runs'], []
     for title, (seconds, reads) in WAYS.items():
         took, right = ([run[name] for run in runs] for name in (seconds, reads))
         read = f'{100*median(right):.1f} % ({100*min(right):.1f} to {100*max(right):.1f})'
         rows.append([title, f'{median(took):.0f} s', read])
     return table(['', 'time', 'held-out film (range)'], rows)
-
-
-READ = 'held-out film', 'made harder', 'second test set' # what each row of the ablation was asked
-
-
-def ablation(folder:Path # `results`
-            ) -> dict:   # name of the idea -> figures, in the order in which they build on each other
-    "What each idea of the reader is worth"
-    return json.loads((folder/'reader'/'ablation.json').read_text())
-
-
-def ablation_table(folder:Path,   # `results`
-                   begin:str='',   # only rows whose names begin with this
-                   timed:bool=True # with the time to train and to read?
-                  ) -> str:        # Markdown
-    "What each idea of the reader is worth, a row each"
-    head = ['', 'held-out film', 'made harder', 'second test set (95 % interval)', *['to train', 'to read']*timed]
-    figures = {name: row for name, row in ablation(folder).items() if name.startswith(begin)}
-    return table(head, [_ablation_row(name, row, timed) for name, row in figures.items()])
-
-
-def _ablation_row(name, row, timed):
-    *film, second = [row['accuracies'][which] for which in READ]
-    times = [f'{row["seconds"]:,} s', f'{row["ms"]:.0f} ms']
-    return [name, *(f'{100*accuracy["value"]:.1f} %' for accuracy in film), with_interval(second), *times*timed]
