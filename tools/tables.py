@@ -32,7 +32,10 @@ def with_interval(accuracy:dict|None # as for `share`; 'interval': two shares, o
     "An accuracy, with the number of pictures and what it might have been"
     bounds = (accuracy or {}).get('interval') or [None]
     if any(bound is None or math.isnan(bound) for bound in bounds): return share(accuracy)
-    return f'{share(accuracy)} ({" to ".join(f"{100*bound:.1f}" for bound in bounds)})'
+    return f'{share(accuracy)} ({_bounds(bounds)})'
+
+
+def _bounds(shares): return ' to '.join(f'{100*bound:.1f}' for bound in shares)
 
 
 MEASURED = ('validation, random frames', 'validation, held-out film', # names of accuracies
@@ -76,20 +79,26 @@ def _results_row(run):
 WITH_OR_WITHOUT = 'with MediaPipe', 'without' # ways to read
 
 
+def _ways(folder, who): # of 'people', or of 'danrasband': what each way read; [] if that was not measured
+    found = run_of_record('people/strangers', folder)
+    return [found[who][way] for way in WITH_OR_WITHOUT] if who in found else []
+
+
+PARTS = {'the worst tenth of them': 'worst_tenth', # of what was measured on strangers: what a row is called -> its name
+         'answers given at the threshold': 'answered',
+         'of these right': 'right_when_answered'}
+
+
 def people_table(folder:Path # `results`
                 ) -> str:    # Markdown; FileNotFoundError if it was not measured
     "How the reader that ships reads people it has never seen"
-    found = run_of_record('people/strangers', folder)
-    strangers = [found['people'][way] for way in WITH_OR_WITHOUT]
-    bounds = [' to '.join(f'{100*bound:.1f}' for bound in one['interval']) for one in strangers]
+    strangers, photographs = _ways(folder, 'people'), _ways(folder, 'danrasband')
     title = f'mean over {len(strangers[0]["people"])} strangers, {strangers[0]["pictures"]:,} pictures'
-    rows = [_share_row(title, strangers, 'mean'), ['95 % interval, drawing people', *bounds],
-            _share_row('the worst tenth of them', strangers, 'worst_tenth'),
-            _share_row('answers given at the threshold', strangers, 'answered'),
-            _share_row('of these right', strangers, 'right_when_answered')]
-    if 'danrasband' in found:
-        alone = [found['danrasband'][way] for way in WITH_OR_WITHOUT]
-        rows.append(_share_row(f'danrasband, {alone[0]["pictures"]:,} photographs', alone, 'mean'))
+    rows = [_share_row(title, strangers, 'mean'),
+            ['95 % interval, drawing people', *(_bounds(one['interval']) for one in strangers)],
+            *(_share_row(title, strangers, name) for title, name in PARTS.items())]
+    if photographs:
+        rows.append(_share_row(f'danrasband, {photographs[0]["pictures"]:,} photographs', photographs, 'mean'))
     return table(['right', *WITH_OR_WITHOUT], rows)
 
 
@@ -99,30 +108,34 @@ def _share_row(title, ways, name): return [title, *(f'{100*one[name]:.1f} %' for
 def front_table(folder:Path # `results`
                ) -> str:    # Markdown
     "What the front page shows: what was learned from, what was tried, and how much of it was read"
-    runs = '1-original', '2-original-random', '3-original-film'
-    original, random, film = (run_of_record(name, folder)['accuracies'] for name in runs)
-    found = run_of_record('people/strangers', folder)
-    reader = found['people'][WITH_OR_WITHOUT[0]]
-    strangers = f'{reader["pictures"]:,} pictures of {len(reader["people"])} people never trained on'
-    second, photographs = 'second test set', 'photographs by another person'
-    def some(pictures): return f'{pictures:,} of these {original[second]["pictures"]:,} photographs'
-    rows = [['the film: the original', 'random frames of the film', share(original['validation, random frames'])],
-            ['', photographs, with_interval(original[second])],
-            ['the film, reduced: EfficientNet-Lite0, random frames held out', 'these frames',
-             share(random['validation, random frames'])],
-            ['', some(random[second]['pictures']), with_interval(random[second])],
-            ['the same, one take held out', 'this take', share(film['validation, held-out film'])],
-            ['', some(film[second]['pictures']), with_interval(film[second])],
-            ['**film and many people: the reader that comes along**', strangers, _mean_over(reader)]]
-    if 'danrasband' in found:
-        alone = found['danrasband'][WITH_OR_WITHOUT[0]]
-        rows.append(['', some(alone['pictures']), f'{100*alone["mean"]:.2f} % of {alone["pictures"]:,}'])
+    original, random, film = (run_of_record(name, folder)['accuracies']
+                              for name in ('1-original', '2-original-random', '3-original-film'))
+    frames, take, _, second = MEASURED
+    whole = original[second]
+    alone = [dict(value=one['mean'], pictures=one['pictures']) for one in _ways(folder, 'danrasband')[:1]]
+    rows = [*_tried_rows('the film: the original', ('random frames of the film', share(original[frames])),
+                         ('photographs by another person', with_interval(whole))),
+            *_tried_rows('the film, reduced: EfficientNet-Lite0, random frames held out',
+                         ('these frames', share(random[frames])), _photographs(random[second], whole)),
+            *_tried_rows('the same, one take held out',
+                         ('this take', share(film[take])), _photographs(film[second], whole)),
+            *_tried_rows('**film and many people: the reader that comes along**', _strangers(folder),
+                         *(_photographs(one, whole) for one in alone))]
     return table(['learned from', 'tried on', 'read correctly (95 % interval)'], rows, left=2)
 
 
-def _mean_over(people):
-    lowest, highest = people['interval']
-    return f'{100*people["mean"]:.1f} %, people averaged ({100*lowest:.1f} to {100*highest:.1f})'
+def _tried_rows(learned, *tried): # the first row names what was learned from; each of `tried` is what, and how much
+    return [[learned if row is tried[0] else '', *row] for row in tried]
+
+
+def _photographs(accuracy, whole): # of the second test set, on all of which the original was tried
+    return f'{accuracy["pictures"]:,} of these {whole["pictures"]:,} photographs', with_interval(accuracy)
+
+
+def _strangers(folder): # as the reader that ships reads them with MediaPipe
+    people = _ways(folder, 'people')[0]
+    return (f'{people["pictures"]:,} pictures of {len(people["people"])} people never trained on',
+            f'{100*people["mean"]:.1f} %, people averaged ({_bounds(people["interval"])})')
 
 
 COMPARED = { # name in the file -> (what a row is called, its unit)
