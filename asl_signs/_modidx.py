@@ -6,7 +6,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'asl_signs.cli': { 'asl_signs.cli._add_people': ('runtime/cli.html#_add_people', 'asl_signs/cli.py'),
                                'asl_signs.cli._arguments': ('runtime/cli.html#_arguments', 'asl_signs/cli.py'),
                                'asl_signs.cli._below': ('runtime/cli.html#_below', 'asl_signs/cli.py'),
-                               'asl_signs.cli._command': ('runtime/cli.html#_command', 'asl_signs/cli.py'),
                                'asl_signs.cli._evaluate_folder': ('runtime/cli.html#_evaluate_folder', 'asl_signs/cli.py'),
                                'asl_signs.cli._examples': ('runtime/cli.html#_examples', 'asl_signs/cli.py'),
                                'asl_signs.cli._fetch_hand_model': ('runtime/cli.html#_fetch_hand_model', 'asl_signs/cli.py'),

@@ -283,49 +283,45 @@ def _port(text):
     raise argparse.ArgumentTypeError(f'{text} is no port, which is a whole number from 1 to 65535.')
 
 # %% ../nbs/runtime/07_cli.ipynb #55ff012e
-def _command(commands, name, run, purpose):
-    "A command with the options that all have"
-    one = commands.add_parser(name, help=purpose, description=purpose, epilog=_EXAMPLES,
-                              formatter_class=argparse.RawDescriptionHelpFormatter)
-    one.set_defaults(run=run)
-    one.add_argument('--bundle', help="a folder with another reader (default: the one that comes with the library)")
-    if name != 'app': one.add_argument('--json', action='store_true', help='for programs')
-    if name != 'info':
-        one.add_argument('--no-hands', action='store_true', help='read whole pictures, even if MediaPipe is there')
-    if name in ('read', 'evaluate', 'app'):
-        one.add_argument('--as', dest='person', metavar='NAME', help='read with what was learned of somebody')
-    if name in ('read', 'evaluate'):
-        one.add_argument('--views', type=int, # the reader says how many it has
-                         help='in how many ways MediaPipe is shown a picture (default: as the reader says)')
-        one.add_argument('--threshold', type=_probability, metavar='SHARE',
-                         help='how probable an answer has to be, from 0 to 1 (default: as the reader says)')
-    return one
+_OPTIONS = { # and arguments: name -> what argparse should know
+    'picture': dict(nargs='+', help="files, folders, patterns such as '*.jpg', or - for standard input"),
+    'folder': dict(help='with a folder for each sign, or names like A_test.jpg'),
+    'name': dict(help='under which it was kept'),
+    '--bundle': dict(help='a folder with another reader (default: the one that comes with the library)'),
+    '--json': dict(action='store_true', help='for programs'),
+    '--no-hands': dict(action='store_true', help='read whole pictures, even if MediaPipe is there'),
+    '--left': dict(action='store_true', help='these are left hands'),
+    '--as': dict(dest='person', metavar='NAME', help='read with what was learned of somebody'),
+    '--views': dict(type=int, help='in how many ways MediaPipe is shown a picture (default: as the reader says)'),
+    '--threshold': dict(type=_probability, metavar='SHARE',
+                        help='how probable an answer has to be, from 0 to 1 (default: as the reader says)'),
+    '--name': dict(default='me', help='under which it is kept (default: me)'),
+    '--host': dict(default='127.0.0.1', help='who may connect (default: only this machine)'),
+    '--port': dict(type=_port, help='(default: the first free one from 7860)')}
+
+_COMMANDS = { # name -> what it runs, what for, and the options that it takes
+    'read': (_read_pictures, 'Read the signs in pictures.',
+             'picture --bundle --json --no-hands --left --as --views --threshold'),
+    'evaluate': (_evaluate_folder, 'Read pictures whose signs are known, and count.',
+                 'folder --bundle --json --no-hands --as --views --threshold'),
+    'teach': (_teach_folder, "Learn somebody's own signs from a few pictures of each.",
+              'folder --name --bundle --json --no-hands --left'),
+    'forget': (_forget, 'Delete what was learned of somebody.', 'name'),
+    'hands': (_fetch_hand_model, 'Fetch the hand model of MediaPipe, which is not part of its package.', ''),
+    'info': (_print_card, 'Show what the reader is, what it was measured on, and where it fails.', '--bundle --json'),
+    'app': (_start_app, 'Start the webcam app.', '--bundle --no-hands --as --host --port')}
 
 def _arguments():
     "What the command takes"
-    parser = argparse.ArgumentParser(
-        prog='asl-signs', description='Read the ASL alphabet in pictures: letters, and no translation.',
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    how = dict(epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    purpose = 'Read the ASL alphabet in pictures: letters, and no translation.'
+    parser = argparse.ArgumentParser(prog='asl-signs', description=purpose, **how)
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    read = _command(commands, 'read', _read_pictures, 'Read the signs in pictures.')
-    read.add_argument('picture', nargs='+', help="files, folders, patterns such as '*.jpg', or - for standard input")
-    read.add_argument('--left', action='store_true', help='these are left hands')
-    evaluate = _command(commands, 'evaluate', _evaluate_folder, 'Read pictures whose signs are known, and count.')
-    evaluate.add_argument('folder', help='with a folder for each sign, or names like A_test.jpg')
-    teach = _command(commands, 'teach', _teach_folder, "Learn somebody's own signs from a few pictures of each.")
-    teach.add_argument('folder', help='with a folder for each sign')
-    teach.add_argument('--name', default='me', help='under which it is kept (default: me)')
-    teach.add_argument('--left', action='store_true', help='these are left hands')
-    forget = commands.add_parser('forget', help='Delete what was learned of somebody.')
-    forget.set_defaults(run=_forget)
-    forget.add_argument('name')
-    hands = commands.add_parser('hands', help='Fetch the hand model of MediaPipe, which is not part of its package.')
-    hands.set_defaults(run=_fetch_hand_model)
-    _command(commands, 'info', _print_card, 'Show what the reader is, what it was measured on, and where it fails.')
-    app = _command(commands, 'app', _start_app, 'Start the webcam app.')
-    app.add_argument('--host', default='127.0.0.1', help='who may connect (default: only this machine)')
-    app.add_argument('--port', type=_port, help='(default: the first free one from 7860)')
+    for name, (run, purpose, options) in _COMMANDS.items():
+        one = commands.add_parser(name, help=purpose, description=purpose, **how)
+        one.set_defaults(run=run)
+        for option in options.split(): one.add_argument(option, **_OPTIONS[option])
     _add_people(commands)
     return parser
 
