@@ -144,10 +144,13 @@ class Pixels:
 _KEEP = 2**24 # bytes that are taken before mapped memory is given back
 
 # %% ../../nbs/datasets/08_rows.ipynb #fdad332a
-def get_pixels(files,   # pictures, in any order
-               size:int # pixels, side of the square the network sees
+def get_pixels(files,        # pictures, in any order
+               size:int,     # pixels, side of the square the network sees
+               row_of=None,  # makes uint8 (size, size, 3) of a file and `size`; None: `small`
+               prefix:str='' # of the name in the cache: another `row_of`, another prefix
               ) -> Pixels: # PictureError if a picture cannot be read, DataError or CacheError if the disk is too full
     "These pictures, decoded: found in the cache, or else decoded now"
     files = sorted(files)
-    path = get_rows(pixels_path(files, size), files, partial(small, size=size), (size, size, 3), np.uint8)
-    return Pixels(path, files)
+    path = pixels_path(files, size)
+    path, row = path.with_name(f'{prefix}{path.name}'), partial(row_of or small, size=size)
+    return Pixels(get_rows(path, files, row, (size, size, 3), np.uint8), files)

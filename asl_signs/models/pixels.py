@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, log_softmax, smooth_l1_loss
 from ..core.pictures import to_rgb
 from ..core.settings import Settings
 from ..core.signs import SIGNS, sign_of
-from ..datasets.rows import Pixels, get_rows, pixels_path
+from ..datasets.rows import Pixels, get_pixels
 from .landmarker import LANDMARKER, LandmarkNet, landmark_net
 from ..runtime.crops import cut_square
 from ..runtime.landmarks import Hands
@@ -41,10 +41,7 @@ def get_squares(files,          # pictures, in any order
                 size:int=SQUARE # pixels, side of the squares
                ) -> Pixels:     # rows of uint8 (size, size, 3); PictureError names a picture that cannot be read
     "Whole pictures as squares: found in the cache, or else made now"
-    files = sorted(files)
-    path = pixels_path(files, size)
-    path = path.with_name(f'whole-{path.name}')
-    return Pixels(get_rows(path, files, partial(_whole, size=size), (size, size, 3), np.uint8), files)
+    return get_pixels(files, size, _whole, 'whole-')
 
 # %% ../../nbs/models/02_pixels.ipynb #fd6d698f
 def points_of(hands:Hands # as `find_hands` found them
