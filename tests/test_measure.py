@@ -1,5 +1,5 @@
 "The scripts that made results/: each can be imported, says what it takes, and does its work on a few drawn pictures"
-import importlib, json, os, re, sys
+import importlib, json, os, re, sys, tracemalloc
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -96,7 +96,7 @@ def test_an_archive_is_looked_into(pictures, film):
     found = module.about(pictures/'asl-alphabet')
     assert found['summary'][0]['set'] == 'training film' and str(pictures) not in json.dumps(found)
     seconds, megabytes = module.scaled(film[:3], to=3)
-    assert seconds > 0 and megabytes > 0
+    assert seconds > 0 and megabytes > 0 and not tracemalloc.is_tracing()
 
 
 def test_landmarks_are_compared_on_pictures_of_the_right_shape():
