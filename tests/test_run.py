@@ -18,7 +18,7 @@ from apart import environment, variables
 from lessons import (LessonError, Progress, absolute, check_first, main, progress_in, replace_folder, run_notebook,
                      shrink, tidy)
 from links import broken, silent
-from report import STORY, accuracy_rows, lessons_in, story
+from report import STORY, accuracy_rows, lessons_in, story, within
 from waiting import LONG, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,6 +157,13 @@ def test_every_picture_on_a_page_is_described(report): assert silent(report[0]) 
 
 
 def test_links_lead_somewhere_and_nothing_is_loaded_from_afar(report): assert broken(report[0]) == []
+
+
+def test_links_out_of_the_report_become_text():
+    def text(source, depth): return within(new_notebook(cells=[new_markdown_cell(source)]), depth).cells[0].source
+    assert text('See [`results/`](../results/README.md#a) and [lesson 1](01_training.ipynb).', 1) == (
+        'See `results/` and [lesson 1](01_training.ipynb).')
+    assert text('[a](../core/00_signs.ipynb), [b](../../results/a.md)', 2) == '[a](../core/00_signs.ipynb), b'
 
 
 @pytest.fixture

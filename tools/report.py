@@ -43,6 +43,16 @@ def replace_folder(new:Path, # a folder
             raise
 
 
+def within(nb,       # a notebook; changed in place
+           depth:int # folders between the report's and the page's, and one more
+          ):         # the same notebook
+    "Links that leave the report, for the repository's own texts, become plain text"
+    outside = re.compile(rf'\[([^\]]*)\]\((?:\.\./){{{depth}}}[^)]*\)')
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown': cell.source = outside.sub(r'\1', cell.source)
+    return nb
+
+
 def write_pages(ran:dict, # name -> notebook with outputs, of the lessons
                 nbs:Path, # the folder of notebooks
                 to:Path   # the report's folder
@@ -52,14 +62,15 @@ def write_pages(ran:dict, # name -> notebook with outputs, of the lessons
     for folder in (*ROOMS, 'figures'): (to/folder).mkdir()
     captions = {}
     for name, nb in ran.items():
-        (to/f'{name}.html').write_text(page(nb, nbs, about), encoding='utf-8')
+        (to/f'{name}.html').write_text(page(within(nb, 1), nbs, about), encoding='utf-8')
         for file, (png, caption) in figures(nb, name).items():
             (to/'figures'/file).write_bytes(png)
             captions[file] = caption
     # Parts are not run again. Their pages are there so that links of lessons lead somewhere, one folder deeper.
     up = [(title, f'../{at}') for title, at in about]
     for path in parts_in(nbs):
-        (to/path.parent.name/f'{path.stem}.html').write_text(page(nbformat.read(path, 4), nbs, up), encoding='utf-8')
+        part = page(within(nbformat.read(path, 4), 2), nbs, up)
+        (to/path.parent.name/f'{path.stem}.html').write_text(part, encoding='utf-8')
     return captions
 
 
