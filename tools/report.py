@@ -1,5 +1,5 @@
 """What `make run` leaves: a page for every lesson and part, the figures, and the page that leads to them"""
-import os
+import os, re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import nbformat
