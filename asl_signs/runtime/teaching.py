@@ -290,9 +290,9 @@ def _mixed(person):
     return len(extremes) > 3 and np.mean([least < most for least, most, _ in extremes]) > .5
 
 _IDLE = 'Nothing was learned, and all is read as before: leaving out pictures in turn showed no gain.'
-_GAIN = ('Before teaching, {} of your pictures were read rightly, and after it {}. (For this test, the model was taught '
-         'the other pictures, and never the one it read.) Pictures taken one after another are nearly the same, so this '
-         'promises too much.')
+_GAIN = ('Before teaching, {} of your pictures were read rightly, and after it {}. (For this test, the model was '
+         'taught the other pictures, and never the one it read.) Pictures taken one after another are nearly the '
+         'same, so this promises too much.')
 _MIXED = ('Pictures of the same sign are often less alike than pictures of different ones. '
           'Are they all of one person, who makes each sign in one way?')
 
